@@ -169,3 +169,51 @@ mod sys {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // The published test vectors.
+        assert_eq!(fnv1a("".bytes()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a".bytes()), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a("foobar".bytes()), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn boot_device_and_inode_all_count() {
+        let words = [
+            hash("boot", 1, 2),
+            hash("toob", 1, 2),
+            hash("boot", 2, 2),
+            hash("boot", 1, 1),
+            hash("boot", 2, 1),
+        ];
+        for (i, word) in words.iter().enumerate() {
+            assert!(!words[..i].contains(word));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_keeps_its_word_and_a_copy_has_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let other = tempfile::tempfile().unwrap();
+        let word = boot_word(file.as_file()).unwrap().unwrap();
+        assert_ne!(word, 0);
+        assert_eq!(boot_word(&file.reopen().unwrap()).unwrap(), Some(word));
+        assert_ne!(boot_word(&other).unwrap(), Some(word));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn network_file_systems_are_told_from_local_ones() {
+        assert_eq!(sys::name(0x6969), Some("NFS"));
+        assert_eq!(sys::name(libc::TMPFS_MAGIC as u32), None);
+        // Virtual, hence local, on every machine.
+        let proc = File::open("/proc/self/stat").unwrap();
+        assert_eq!(network_file_system(&proc).unwrap(), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! Creation and deletion of pool files. A name appears whole or not at all.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -37,30 +37,10 @@ pub fn create(
     }
 
     let draft = Draft::new(&directory, path)?;
-    let file = draft.file.try_clone().map_err(|e| cannot_create(path, e))?;
-    allocate(&file, size).map_err(|e| cannot_create(path, e))?;
-    let mapped = MappedFile::map(file, true, path, size)?;
-    init(&mapped)?;
-    mapped.persist(0..mapped.words())?;
-    draft.file.sync_all().map_err(|e| cannot_create(path, e))?;
-
-    draft.publish(path).map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => already_exists(path),
-        _ => cannot_create(path, e),
-    })?;
+    let mapped = fill(&draft, path, size, init)?;
+    draft.publish(path)?;
     drop(draft);
-    directory.sync().map_err(|e| {
-        Error::new(
-            ErrorKind::Io,
-            format!(
-                "{} was created, but its name may not survive a power loss",
-                path.display()
-            ),
-        )
-        .hint("check the disk; the pool itself can be used")
-        .path(path)
-        .caused_by(e)
-    })?;
+    directory.sync().map_err(|e| name_not_durable(path, e))?;
     Ok(mapped)
 }
 
@@ -92,9 +72,37 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Everything that a pool file needs before it may have its name.
+fn fill(
+    draft: &Draft,
+    path: &Path,
+    size: u64,
+    init: impl FnOnce(&MappedFile) -> Result<()>,
+) -> Result<MappedFile> {
+    let file = draft.file.try_clone().map_err(|e| cannot_create(path, e))?;
+    allocate(&file, size).map_err(|e| cannot_create(path, e))?;
+    let mapped = MappedFile::map(file, true, path, size)?;
+    init(&mapped)?;
+    mapped.persist(0..mapped.words())?;
+    draft.file.sync_all().map_err(|e| cannot_create(path, e))?;
+    Ok(mapped)
+}
+
+#[cold]
+fn name_not_durable(path: &Path, cause: io::Error) -> Error {
+    let message = format!(
+        "{} was created, but its name may not survive a power loss",
+        path.display()
+    );
+    Error::new(ErrorKind::Io, message)
+        .hint("check the disk; the pool itself can be used")
+        .path(path)
+        .caused_by(cause)
+}
+
 #[cold]
 fn already_exists(path: &Path) -> Error {
-    os_error("create", path, io::Error::from_raw_os_error(libc::EEXIST))
+    cannot_create(path, io::Error::from_raw_os_error(libc::EEXIST))
 }
 
 #[cold]
@@ -177,11 +185,12 @@ impl Draft {
     }
 
     /// Gives the file its name, unless that is taken.
-    fn publish(&self, path: &Path) -> io::Result<()> {
-        match &self.temporary {
+    fn publish(&self, path: &Path) -> Result<()> {
+        let linked = match &self.temporary {
             Some(temporary) => std::fs::hard_link(temporary, path),
             None => link_descriptor(&self.file, path),
-        }
+        };
+        linked.map_err(|e| cannot_create(path, e))
     }
 }
 
@@ -194,14 +203,14 @@ impl Drop for Draft {
     }
 }
 
-fn temporary_name(pool: &Path) -> Result<std::ffi::OsString> {
+fn temporary_name(pool: &Path) -> Result<OsString> {
     let name = pool.file_name().unwrap_or(OsStr::new("pool")).as_bytes();
     let mut temporary = vec![b'.'];
     temporary.extend(&name[..name.len().min(NAME_IN_TEMPORARY)]);
     let random = u64::from_ne_bytes(random_bytes()?);
     write!(temporary, ".{}-{random:016x}.tmp", std::process::id())
         .map_err(|e| cannot_create(pool, e))?;
-    Ok(std::ffi::OsString::from_vec(temporary))
+    Ok(OsString::from_vec(temporary))
 }
 
 /// A file without a name, or `None` where the system cannot make one or could not name it afterwards.
@@ -319,4 +328,187 @@ fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     io::Read::read_exact(&mut File::open("/dev/urandom")?, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Barrier;
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
+    use super::*;
+    use crate::platform::mapped::Access;
+    use crate::platform::spawned;
+
+    const SIZE: u64 = 100_000;
+
+    fn entries(directory: &Path) -> Vec<OsString> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    fn store_seven(map: &MappedFile) -> Result<()> {
+        map.store(1, 7, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[test]
+    fn a_created_file_is_whole_allocated_and_usable() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        let map = create(&path, SIZE, store_seven).unwrap();
+        map.check(None).unwrap();
+        assert!(map.writable());
+
+        let metadata = path.metadata().unwrap();
+        assert_eq!((map.size(), metadata.size()), (SIZE, SIZE));
+        assert!(
+            metadata.blocks() * 512 >= SIZE,
+            "only {} blocks",
+            metadata.blocks()
+        );
+        assert_eq!(metadata.nlink(), 1);
+        let again = MappedFile::open(&path, Access::ReadOnly, SIZE).unwrap();
+        assert_eq!(again.load(1, Ordering::Relaxed), 7);
+        assert_eq!(entries(directory.path()), ["pool"]);
+    }
+
+    #[test]
+    fn the_umask_decides_on_the_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        create(&path, SIZE, store_seven).unwrap();
+        let other = directory.path().join("other");
+        File::create(&other).unwrap();
+        assert_eq!(
+            path.metadata().unwrap().mode(),
+            other.metadata().unwrap().mode()
+        );
+    }
+
+    #[test]
+    fn a_failing_init_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        let error = create(&path, SIZE, |_| Err(Error::new(ErrorKind::Usage, "no")));
+        assert_eq!(error.err().unwrap().message(), "no");
+        assert!(entries(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn a_taken_name_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        std::fs::write(&path, "mine").unwrap();
+        let error = create(&path, SIZE, |_| panic!("init ran")).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(error.hint_text().is_some());
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn of_two_creators_one_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        let both_inside = Barrier::new(2);
+        let attempt = |value: u64| {
+            let init = |map: &MappedFile| {
+                map.store(1, value, Ordering::Relaxed);
+                both_inside.wait();
+                Ok(())
+            };
+            create(&path, SIZE, init).map(|map| map.load(1, Ordering::Relaxed))
+        };
+        let (a, b) = thread::scope(|s| {
+            let other = s.spawn(|| attempt(2));
+            (attempt(1), other.join().unwrap())
+        });
+        let (winner, loser) = if a.is_ok() { (a, b) } else { (b, a) };
+        assert_eq!(loser.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let map = MappedFile::open(&path, Access::ReadOnly, SIZE).unwrap();
+        assert_eq!(map.load(1, Ordering::Relaxed), winner.unwrap());
+        assert_eq!(entries(directory.path()), ["pool"]);
+    }
+
+    #[test]
+    fn a_creator_that_dies_leaves_no_pool() {
+        if let Some(path) = spawned::argument() {
+            // SAFETY: `_exit` has no preconditions; leaving without any cleaning up is the point.
+            let _ = create(Path::new(&path), SIZE, |_| unsafe { libc::_exit(9) });
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        let test = "platform::create::tests::a_creator_that_dies_leaves_no_pool";
+        let status = spawned::run(test, path.to_str().unwrap());
+        assert_eq!(status.code(), Some(9));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_temporary_name_serves_where_files_cannot_be_nameless() {
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("x".repeat(255));
+        let directory = Directory::of(&path).unwrap();
+        let [first, second] = [(); 2].map(|()| Draft::named(&directory, &path).unwrap());
+        assert_eq!(entries(at.path()).len(), 2);
+
+        let map = fill(&first, &path, SIZE, store_seven).unwrap();
+        first.publish(&path).unwrap();
+        let error = second.publish(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        drop((first, second));
+        assert_eq!(entries(at.path()), [path.file_name().unwrap()]);
+        map.check(None).unwrap();
+        let again = MappedFile::open(&path, Access::ReadOnly, SIZE).unwrap();
+        assert_eq!(again.load(1, Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn a_missing_directory_is_not_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("none/pool");
+        let error = create(&path, SIZE, store_seven).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.hint_text().unwrap().contains("directory"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_io_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        for size in [u64::MAX / 2, u64::MAX] {
+            let error = create(&path, size, store_seven).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Io);
+            assert!(
+                error.hint_text().unwrap().contains("smaller pool"),
+                "{error}"
+            );
+        }
+        assert!(entries(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn zeros_are_written_where_space_cannot_be_reserved() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write_zeros(file.as_file(), SIZE).unwrap();
+        assert_eq!(std::fs::read(file.path()).unwrap(), vec![0; SIZE as usize]);
+    }
+
+    #[test]
+    fn deletion_removes_a_file_and_only_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        create(&path, SIZE, store_seven).unwrap();
+        delete(&path).unwrap();
+        assert!(entries(directory.path()).is_empty());
+        assert_eq!(delete(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(delete(directory.path()).is_err());
+    }
+
+    #[test]
+    fn random_bytes_differ() {
+        assert_ne!(random_bytes::<16>().unwrap(), random_bytes::<16>().unwrap());
+    }
 }

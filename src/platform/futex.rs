@@ -16,6 +16,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// A wake word and a waiter flag in a mapped file.
 ///
 /// Sleeping on a read-only mapping, which cannot raise the flag, or without futexes, ends after a few milliseconds.
+#[cfg_attr(
+    feature = "no-wake",
+    expect(dead_code, reason = "there is nothing to ring")
+)]
 pub struct FutexBell {
     map: MappedFile,
     word: usize,
@@ -151,5 +155,95 @@ mod sys {
         if word.load(Ordering::Relaxed) == seen {
             std::thread::sleep(bound.min(super::POLL_INTERVAL));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::mapped::Access;
+
+    const WORD: u64 = 1088;
+    const FLAG: u64 = 1092;
+    /// So long that a test which waits for it has failed.
+    const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn bells<const N: usize>(access: [Access; N]) -> [FutexBell; N] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        access.map(|access| {
+            let map = MappedFile::open(file.path(), access, 4096).unwrap();
+            FutexBell::new(&map, WORD, FLAG)
+        })
+    }
+
+    #[test]
+    #[cfg(not(feature = "no-wake"))]
+    fn a_ring_wakes_every_sleeper_of_every_mapping() {
+        let [ringer, a, b] = bells([Access::ReadWrite; 3]);
+        let (asleep, sleepers) = std::sync::mpsc::channel();
+        std::thread::scope(|s| {
+            for bell in [&a, &a, &b, &b] {
+                let asleep = asleep.clone();
+                s.spawn(move || {
+                    let seen = bell.word();
+                    bell.raise_flag();
+                    asleep.send(()).unwrap();
+                    while bell.word() == seen {
+                        bell.wait(seen, FOR_EVER);
+                    }
+                });
+            }
+            (0..4).for_each(|_| sleepers.recv().unwrap());
+            // Long enough for some to be asleep; those that are not return for the changed word.
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(ringer.flag_raised());
+            ringer.ring();
+        });
+        assert!(!ringer.flag_raised());
+    }
+
+    #[test]
+    #[cfg(not(feature = "no-wake"))]
+    fn a_word_that_has_changed_ends_the_wait_at_once() {
+        let [bell] = bells([Access::ReadWrite]);
+        let seen = bell.word();
+        bell.ring();
+        assert_ne!(bell.word(), seen);
+        bell.wait(seen, FOR_EVER);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_bound() {
+        let [bell] = bells([Access::ReadWrite]);
+        bell.wait(bell.word(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_read_only_bell_stores_nothing_and_never_sleeps_for_long() {
+        let [bell, watcher] = bells([Access::ReadOnly, Access::ReadWrite]);
+        bell.raise_flag();
+        bell.ring();
+        assert!(!watcher.flag_raised());
+        assert_eq!(watcher.word(), 0);
+        bell.wait(bell.word(), FOR_EVER);
+    }
+
+    #[test]
+    #[cfg(feature = "no-wake")]
+    fn without_wake_ups_nothing_is_stored_and_nobody_sleeps_for_long() {
+        let [bell] = bells([Access::ReadWrite]);
+        bell.raise_flag();
+        assert!(!bell.flag_raised());
+        bell.ring();
+        assert_eq!(bell.word(), 0);
+        bell.wait(0, FOR_EVER);
+    }
+
+    #[test]
+    #[should_panic(expected = "no 32-bit word")]
+    fn an_offset_outside_the_file_panics() {
+        let [bell] = bells([Access::ReadWrite]);
+        FutexBell::new(&bell.map, 4096, FLAG);
     }
 }

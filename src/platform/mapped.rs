@@ -153,7 +153,7 @@ impl MappedFile {
     /// If `offset` is outside the mapping or not a multiple of 4.
     pub(super) fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(
-            offset % 4 == 0 && offset < self.words * WORD,
+            offset.is_multiple_of(4) && offset < self.words * WORD,
             "there is no 32-bit word at byte {offset}"
         );
         // SAFETY: the check above keeps all four bytes inside the mapping, which `self` keeps alive, and aligned, as a
@@ -210,7 +210,7 @@ impl Memory for MappedFile {
 
     #[inline]
     fn copy_out(&self, word: u64, into: &mut [u8]) {
-        assert!(into.len() % WORD == 0, "a copy of whole words");
+        assert!(into.len().is_multiple_of(WORD), "a copy of whole words");
         let mut from = self.run(word, into.len() / WORD);
         let mut steps = into.chunks_exact_mut(STEP * WORD);
         for step in &mut steps {
@@ -493,15 +493,15 @@ mod tests {
         let (_file, map) = zeros();
         let end = map.words();
         let attempts: [&dyn Fn(); 9] = [
-            &|| drop(map.load(end, Ordering::Relaxed)),
-            &|| drop(map.load(u64::MAX, Ordering::Relaxed)),
+            &|| _ = map.load(end, Ordering::Relaxed),
+            &|| _ = map.load(u64::MAX, Ordering::Relaxed),
             &|| map.store(end, 0, Ordering::Relaxed),
             &|| map.copy_out(end - 1, &mut [0; 16]),
             &|| map.copy_out(u64::MAX, &mut [0; 8]),
             &|| map.copy_in(end - 1, &[0; 9]),
             &|| map.copy_in(end + 1, &[]),
-            &|| drop(map.persist(end - 1..end + 1)),
-            &|| drop(map.word32(SIZE as usize).as_ptr()),
+            &|| _ = map.persist(end - 1..end + 1),
+            &|| _ = map.word32(SIZE as usize),
         ];
         for (i, attempt) in attempts.into_iter().enumerate() {
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt));

@@ -19,3 +19,6 @@ pub mod mapped;
 pub mod sigbus;
 
 mod os_error;
+
+#[cfg(test)]
+mod spawned;

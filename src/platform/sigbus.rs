@@ -57,7 +57,6 @@ pub fn install_guard() -> Result<()> {
 
 /// A mapping's place in the table, from just after it was made until just before it is unmapped.
 pub(super) struct Registration {
-    registry: &'static Registry<SLOTS>,
     slot: Option<usize>,
 }
 
@@ -65,10 +64,7 @@ impl Registration {
     /// Registers `len` bytes from `address` on.
     pub(super) fn new(address: usize, len: usize, writable: bool) -> Result<Registration> {
         let slot = REGISTRY.add(address, len, writable);
-        let registration = Registration {
-            registry: &REGISTRY,
-            slot,
-        };
+        let registration = Registration { slot };
         if slot.is_none() && GUARD.installed.load(Ordering::SeqCst) {
             return Err(table_full());
         }
@@ -78,13 +74,13 @@ impl Registration {
     #[inline]
     pub(super) fn poisoned(&self) -> bool {
         self.slot
-            .is_some_and(|slot| self.registry.slots[slot].poisoned.load(Ordering::Relaxed))
+            .is_some_and(|slot| REGISTRY.slots[slot].poisoned.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.remove(self.slot);
+        REGISTRY.remove(self.slot);
     }
 }
 
@@ -187,7 +183,7 @@ impl Slot {
         let version = self.version.load(Ordering::Acquire);
         let range = self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
-        version % 2 == 0
+        version.is_multiple_of(2)
             && version == self.version.load(Ordering::Relaxed)
             && range.contains(&address)
     }
@@ -311,5 +307,187 @@ fn die_of(signal: libc::c_int) {
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::thread;
+
+    use memmap2::MmapOptions;
+
+    use super::*;
+    use crate::core::memory::Memory;
+    use crate::platform::mapped::{Access, MappedFile};
+    use crate::platform::spawned;
+
+    const SIZE: u64 = 1 << 16;
+
+    fn pool() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [0xff; SIZE as usize]).unwrap();
+        file
+    }
+
+    fn open(file: &tempfile::NamedTempFile, access: Access) -> MappedFile {
+        MappedFile::open(file.path(), access, SIZE).unwrap()
+    }
+
+    #[test]
+    fn a_truncated_file_reads_as_zeros_and_is_poisoned_and_no_other_is() {
+        install_guard().unwrap();
+        let (file, sound_file) = (pool(), pool());
+        let (map, sound) = (
+            open(&file, Access::ReadWrite),
+            open(&sound_file, Access::ReadWrite),
+        );
+        let reader = open(&file, Access::ReadOnly);
+        file.as_file().set_len(4096).unwrap();
+        assert_eq!(map.load(0, Relaxed), u64::MAX);
+        assert!(!map.poisoned());
+
+        assert_eq!(map.load(SIZE / 8 - 1, Relaxed), 0);
+        assert!(map.poisoned() && !reader.poisoned() && !sound.poisoned());
+        map.store(SIZE / 16, 5, Relaxed);
+        let mut bytes = vec![1; SIZE as usize];
+        reader.copy_out(0, &mut bytes);
+        assert!(reader.poisoned());
+        assert!(bytes[..4096].iter().all(|&byte| byte == 0xff));
+        assert!(bytes[4096..].iter().all(|&byte| byte == 0));
+        assert_eq!(sound.load(SIZE / 8 - 1, Relaxed), u64::MAX);
+    }
+
+    #[test]
+    fn poison_stays_when_the_file_grows_again_and_is_gone_in_a_new_mapping() {
+        install_guard().unwrap();
+        let file = pool();
+        let map = open(&file, Access::ReadWrite);
+        file.as_file().set_len(0).unwrap();
+        assert_eq!(map.load(0, Relaxed), 0);
+        file.as_file().set_len(SIZE).unwrap();
+        assert!(map.poisoned());
+        drop(map);
+        assert!(!open(&file, Access::ReadWrite).poisoned());
+    }
+
+    #[test]
+    fn threads_that_meet_the_same_missing_page_all_survive() {
+        install_guard().unwrap();
+        let file = pool();
+        let map = open(&file, Access::ReadWrite);
+        file.as_file().set_len(0).unwrap();
+        thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for word in 0..map.words() {
+                        assert_eq!(map.load(word, Relaxed), 0);
+                        assert!(map.poisoned());
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_fault_elsewhere_goes_to_the_handler_there_was_before() {
+        match spawned::argument().as_deref() {
+            Some("handler") => {
+                let leave = leave as extern "C" fn(libc::c_int);
+                // SAFETY: the handler has the signature asked for and only leaves the process.
+                unsafe { libc::signal(libc::SIGBUS, leave as libc::sighandler_t) };
+                fault_outside_the_table();
+            }
+            Some(_) => fault_outside_the_table(),
+            None => {
+                let run = |argument| {
+                    let test = "a_fault_elsewhere_goes_to_the_handler_there_was_before";
+                    spawned_status(test, argument)
+                };
+                assert_eq!(run("handler").code(), Some(77));
+                assert_eq!(run("default").signal(), Some(libc::SIGBUS));
+            }
+        }
+    }
+
+    extern "C" fn leave(_signal: libc::c_int) {
+        // SAFETY: `_exit` has no preconditions.
+        unsafe { libc::_exit(77) }
+    }
+
+    fn fault_outside_the_table() {
+        install_guard().unwrap();
+        let file = pool();
+        let map = MmapOptions::new().map_raw(file.as_file()).unwrap();
+        file.as_file().set_len(0).unwrap();
+        // SAFETY: the address is mapped; that the page behind it is gone is what this is about.
+        unsafe { map.as_ptr().read_volatile() };
+    }
+
+    #[test]
+    fn a_full_table_is_never_silent_under_the_guard() {
+        let fill = || -> Vec<Registration> {
+            let fake = |i| Registration::new(i * 4096, 4096, false).unwrap();
+            (0..SLOTS).map(fake).collect()
+        };
+        let is_io = |e: Option<Error>| e.unwrap().kind() == ErrorKind::Io;
+        match spawned::argument().as_deref() {
+            Some("guard first") => {
+                install_guard().unwrap();
+                let mut all = fill();
+                assert!(is_io(Registration::new(0, 4096, false).err()));
+                all.pop();
+                Registration::new(0, 4096, false).unwrap();
+            }
+            Some(_) => {
+                let _all = fill();
+                let unguarded = Registration::new(0, 4096, false).unwrap();
+                assert!(!unguarded.poisoned());
+                assert!(is_io(install_guard().err()));
+                drop(unguarded);
+                install_guard().unwrap();
+            }
+            None => {
+                let run = |argument| {
+                    spawned_status("a_full_table_is_never_silent_under_the_guard", argument)
+                };
+                assert!(run("guard first").success());
+                assert!(run("guard last").success());
+            }
+        }
+    }
+
+    fn spawned_status(test: &str, argument: &str) -> ExitStatus {
+        spawned::run(&format!("platform::sigbus::tests::{test}"), argument)
+    }
+
+    #[test]
+    fn a_live_mapping_is_found_while_others_come_and_go() {
+        let registry: Registry<8> = Registry::new();
+        let own = registry.add(4096, 4096, true).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|s| {
+            for thread in 1..3 {
+                let (registry, done) = (&registry, &done);
+                s.spawn(move || {
+                    while !done.load(Relaxed) {
+                        // Ranges that a mix of old and new ends would stretch over the live one.
+                        let low = registry.add(thread, 8, false);
+                        registry.remove(low);
+                        let high = registry.add(1 << 20, 8, false);
+                        registry.remove(high);
+                    }
+                });
+            }
+            for _ in 0..200_000 {
+                let found = registry.find(5000).map(std::ptr::from_ref);
+                assert_eq!(found, Some(std::ptr::from_ref(&registry.slots[own])));
+            }
+            done.store(true, Relaxed);
+        });
+        assert!(registry.find(8192).is_none() && registry.find(4095).is_none());
+        assert!(registry.find(0).is_none());
     }
 }
