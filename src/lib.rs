@@ -1,5 +1,8 @@
 //! Bounded, persistent rings of JSON messages that many processes share through one file.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod core;
 
 #[cfg(feature = "internals")]

@@ -9,7 +9,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::{Entry, FrameHeader, STATE_WORD, section_len};
 use super::geometry::padded;
 use super::header::Control;
-use super::layout::{FRAME_HEADER_SIZE, INTENT, LAST, OLDEST, WORD};
+use super::layout::{FRAME_HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
 use super::memory::{Bell, LockWait, Memory, WriterLock};
 use super::plan::{Before, Plan, Stamps, claim, plan_append};
 use super::pool::Pool;
@@ -119,6 +119,7 @@ impl<M: Memory> Pool<M> {
         let mut link = plan.link;
         let mut position = claim.start;
         let mut last = position;
+        let mut newest_hole = None;
         let count = entries.len();
         for (i, entry) in entries.clone().enumerate() {
             let stamp = plan.stamp(i);
@@ -133,9 +134,15 @@ impl<M: Memory> Pool<M> {
                 hole: stamp.hole,
                 more: i + 1 < count,
             };
+            if stamp.hole {
+                newest_hole = Some(position);
+            }
             link = self.store_frame(&header, &entry);
             last = position;
             position = header.end();
+        }
+        if let Some(hole) = newest_hole {
+            self.memory.store(NEWEST_HOLE / WORD, hole, Relaxed);
         }
         self.store_hints(plan, entries);
         self.check_poison()?;

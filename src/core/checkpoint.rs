@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::error::{Error, Result};
-use super::frame::pair;
+use super::error::Result;
+use super::frame::{FrameHeader, pair};
 use super::layout::{CHECKPOINTS, HEADER_SIZE, WORD};
 use super::memory::{LockWait, Memory, WriterLock};
 use super::pool::Pool;
@@ -61,17 +61,29 @@ impl<M: Memory> Pool<M> {
     /// behind a hole. The lock is held only to store the checkpoint, never across a sync.
     pub fn flush<L: WriterLock>(&self, lock: &L, wait: LockWait) -> Result<()> {
         let newest = self.newest()?;
-        let flushed = |error: Error| error.seq(newest.seq);
-        let from = match Checkpoint::newest(&self.memory).0 {
-            Some(done) if done.position >= newest.position => return Ok(()),
-            Some(done) => done.position,
-            None => 0,
-        };
-        self.persist_ring(from, newest.end()).map_err(flushed)?;
-        {
+        self.flush_frame(&newest, lock, wait)
+            .map_err(|error| error.seq(newest.seq))?;
+        self.check_poison()
+    }
+
+    fn flush_frame<L: WriterLock>(
+        &self,
+        newest: &FrameHeader,
+        lock: &L,
+        wait: LockWait,
+    ) -> Result<()> {
+        loop {
+            let (found, _) = Checkpoint::newest(&self.memory);
+            let found_position = found.map_or(0, |checkpoint| checkpoint.position);
+            if found_position >= newest.position {
+                return self.sync_checkpoint(found_position);
+            }
+            self.persist_ring(found_position, newest.end())?;
+            // The slot that stays has to be durable before the other one is touched.
+            self.sync_checkpoint(found_position)?;
             let _guard = lock.acquire(wait)?;
-            let (done, slot) = Checkpoint::newest(&self.memory);
-            if done.is_none_or(|done| done.position < newest.position) {
+            let (now, slot) = Checkpoint::newest(&self.memory);
+            if now == found {
                 Checkpoint {
                     position: newest.position,
                     seq: newest.seq,
@@ -79,10 +91,16 @@ impl<M: Memory> Pool<M> {
                 .store(&self.memory, slot);
             }
         }
-        self.memory
-            .persist(0..HEADER_SIZE / WORD)
-            .map_err(flushed)?;
-        self.check_poison()
+    }
+
+    /// Makes the checkpoint at `position` durable, unless this handle knows that it is.
+    fn sync_checkpoint(&self, position: u64) -> Result<()> {
+        if self.synced_checkpoint.load(Relaxed) == position {
+            return Ok(());
+        }
+        self.memory.persist(0..HEADER_SIZE / WORD)?;
+        self.synced_checkpoint.store(position, Relaxed);
+        Ok(())
     }
 
     /// Persists the ring between two positions, which may be laps apart.

@@ -240,6 +240,23 @@ impl<M: Memory> Pool<M> {
         }
     }
 
+    /// How many messages are retained.
+    ///
+    /// Where nothing is missing between them that is a matter of subtraction; else the frames are counted.
+    pub fn message_count(&self) -> Result<u64> {
+        loop {
+            let Some((oldest, newest)) = self.bounds()? else {
+                return Ok(0);
+            };
+            if self.newest_hole() <= oldest.position {
+                return Ok(newest.seq - oldest.seq + 1);
+            }
+            if let Some(count) = self.count_messages(&oldest, &newest)? {
+                return Ok(count);
+            }
+        }
+    }
+
     /// How many bytes of the ring retained frames take.
     pub fn used_bytes(&self) -> Result<u64> {
         let newest = self.newest()?;

@@ -46,8 +46,8 @@ impl RawHeader {
         self.0[(offset / WORD) as usize]
     }
 
-    /// The header, if it is one of this format version, undamaged, and for a file of `file_size` bytes.
-    pub fn check(self, file_size: u64) -> Result<Header> {
+    /// `Corrupt` unless the file says that it is a pool of this format version.
+    pub fn check_version(&self) -> Result<()> {
         let (magic, version) = split(self.word(MAGIC_VERSION));
         if magic.to_le_bytes() != MAGIC {
             return Err(foreign("is not a pool: it does not begin with PLSM"));
@@ -55,6 +55,12 @@ impl RawHeader {
         if version != FORMAT_VERSION {
             return Err(unknown_version(version));
         }
+        Ok(())
+    }
+
+    /// The header, if it is one of this format version, undamaged, and for a file of `file_size` bytes.
+    pub fn check(self, file_size: u64) -> Result<Header> {
+        self.check_version()?;
         if pair(immutable_crc(&self.0), 0) != self.word(IMMUTABLE_CRC) {
             return Err(damaged(
                 "the header's checksum does not match",

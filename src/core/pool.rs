@@ -1,20 +1,22 @@
 //! One open pool: its memory, its header, and how its control words may be believed.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::checkpoint::Checkpoint;
 use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, STATE_WORD};
 use super::geometry::Geometry;
 use super::header::{Control, Header, RawHeader};
-use super::layout::{BOOT, DELETED, GENERATION, INTENT, LAST, OLDEST, WORD};
+use super::layout::{BOOT, DELETED, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
 use super::memory::{Bell, LockWait, Memory, WriterLock};
 
 /// An open pool over some memory. Every storage rule is a method of this type.
 pub struct Pool<M> {
     pub(super) memory: M,
     pub(super) header: Header,
+    /// The position of a checkpoint that this handle knows to be durable; 0 for none.
+    pub(super) synced_checkpoint: AtomicU64,
     frozen: Option<Frozen>,
 }
 
@@ -68,37 +70,54 @@ impl<M: Memory> Pool<M> {
         boot: u64,
         recovery: Recovery<'_, L>,
     ) -> Result<Pool<M>> {
-        let mut pool = Pool::open_to_verify(memory, file_size)?;
+        let mut pool = Pool::with_header(memory, file_size)?;
         pool.check_deleted()?;
-        let found = pool.memory.load(BOOT / WORD, Acquire); // RECOVERED
-        if found != boot {
+        if !pool.is_of_boot(boot) {
             match recovery {
                 Recovery::Write(lock, wait) => {
                     let _guard = lock.acquire(wait)?;
                     pool.recover_unless_done(boot)?;
                 }
-                Recovery::ReadOnly => {
-                    let control = pool.examine()?.control;
-                    pool.frozen = Some(Frozen {
-                        control,
-                        boot: found,
-                        thawed: AtomicBool::new(false),
-                    });
-                }
+                Recovery::ReadOnly => pool.freeze()?,
             }
         }
         pool.newest()?;
         Ok(pool)
     }
 
-    /// Opens the pool in `memory` without a look at anything but its header, to verify it.
-    pub fn open_to_verify(memory: M, file_size: u64) -> Result<Pool<M>> {
+    /// Opens the pool in `memory` to verify it: as a read-only opener would see it, but with no look at its frames.
+    pub fn open_to_verify(memory: M, file_size: u64, boot: u64) -> Result<Pool<M>> {
+        let mut pool = Pool::with_header(memory, file_size)?;
+        if !pool.is_of_boot(boot) {
+            pool.freeze()?;
+        }
+        Ok(pool)
+    }
+
+    fn with_header(memory: M, file_size: u64) -> Result<Pool<M>> {
         let header = RawHeader::read(&memory)?.check(file_size)?;
         Ok(Pool {
             memory,
             header,
+            synced_checkpoint: AtomicU64::new(0),
             frozen: None,
         })
+    }
+
+    fn is_of_boot(&self, boot: u64) -> bool {
+        self.memory.load(BOOT / WORD, Acquire) == boot // RECOVERED
+    }
+
+    /// Reads what a recovery would keep from now on.
+    fn freeze(&mut self) -> Result<()> {
+        let boot = self.memory.load(BOOT / WORD, Acquire);
+        let control = self.examine()?.control;
+        self.frozen = Some(Frozen {
+            control,
+            boot,
+            thawed: AtomicBool::new(false),
+        });
+        Ok(())
     }
 
     /// The memory under this pool.
@@ -139,25 +158,12 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// Deletes the pool: marks it, so that no handle accepts another append, takes its name away with `unlink`, and
-    /// wakes every sleeper. A mark whose `unlink` fails is taken back.
-    pub fn delete<L: WriterLock>(
-        &self,
-        lock: &L,
-        bell: &impl Bell,
-        wait: LockWait,
-        unlink: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let _guard = lock.acquire(wait)?;
-        self.check_deleted()?;
-        self.memory.store(DELETED / WORD, 1, Release);
-        let unlinked = unlink();
-        if unlinked.is_err() {
-            self.memory.store(DELETED / WORD, 0, Release);
+    /// The position of the newest frame that has seqs missing before it, or higher.
+    pub(super) fn newest_hole(&self) -> u64 {
+        match self.frozen_view() {
+            None => self.memory.load(NEWEST_HOLE / WORD, Relaxed),
+            Some(_) => u64::MAX,
         }
-        self.memory.fence(SeqCst);
-        bell.ring();
-        unlinked
     }
 
     /// The position of the newest committed frame.
@@ -240,6 +246,30 @@ impl<M: Memory> Pool<M> {
             }
         }
     }
+}
+
+/// Deletes the pool in `memory`: marks it, so that no handle accepts another append, takes its name away with
+/// `unlink`, and wakes every sleeper. A mark whose `unlink` fails is taken back.
+///
+/// The pool need not be whole, only recognisable as one. One that is marked already, by a deletion that was killed
+/// half-way, is unlinked all the same.
+pub fn delete<M: Memory, L: WriterLock>(
+    memory: &M,
+    lock: &L,
+    bell: &impl Bell,
+    wait: LockWait,
+    unlink: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    RawHeader::read(memory)?.check_version()?;
+    let _guard = lock.acquire(wait)?;
+    memory.store(DELETED / WORD, 1, Release); // DELETED
+    let unlinked = unlink();
+    if unlinked.is_err() {
+        memory.store(DELETED / WORD, 0, Release);
+    }
+    memory.fence(SeqCst); // BELL
+    bell.ring();
+    unlinked
 }
 
 /// The frame, seq 0, that a pool is created with, so that `last` always names one.

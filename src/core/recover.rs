@@ -21,7 +21,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, pair};
 use super::header::Control;
 use super::layout::{
-    BOOT, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT, LAST, OLDEST, SEQ_FLOOR, WORD,
+    BOOT, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR,
+    WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -58,6 +59,8 @@ pub struct Kept {
     pub seq_floor: u64,
     /// Which row of the table applied.
     pub anchor: Anchor,
+    /// The checkpoint slot that chose the anchor, if one did.
+    anchor_slot: Option<usize>,
 }
 
 /// What names the run that is kept.
@@ -236,11 +239,8 @@ impl<M: Memory> Pool<M> {
 
     fn keep(&self, survey: &Survey) -> Result<Kept> {
         let [a, b] = Checkpoint::load_all(&self.memory);
-        let (newest, older) = if a.map(|c| c.position) >= b.map(|c| c.position) {
-            (a, b)
-        } else {
-            (b, a)
-        };
+        let a_is_newest = a.map(|c| c.position) >= b.map(|c| c.position);
+        let (newest, older) = if a_is_newest { (a, b) } else { (b, a) };
         let run_of = |checkpoint: Option<Checkpoint>| {
             checkpoint.and_then(|c| self.run_with(survey, c.position, Some(c.seq)))
         };
@@ -277,6 +277,11 @@ impl<M: Memory> Pool<M> {
             newest_seq: end.seq,
             seq_floor: self.highest_evidence(survey, &end, [a, b]),
             anchor,
+            anchor_slot: match anchor {
+                Anchor::Checkpoint => Some(usize::from(!a_is_newest)),
+                Anchor::OlderCheckpoint => Some(usize::from(a_is_newest)),
+                Anchor::Last | Anchor::Highest => None,
+            },
         })
     }
 
@@ -367,23 +372,37 @@ impl<M: Memory> Pool<M> {
         let generation = self.memory.load_exclusive(GENERATION / WORD);
         self.memory
             .store(GENERATION / WORD, generation.wrapping_add(1), Relaxed);
-        // Whichever slot the evidence came from, both may be stale or torn now.
-        for slot in [0, 1] {
-            Checkpoint {
-                position: control.last,
-                seq: kept.newest_seq,
-            }
-            .store(&self.memory, slot);
+        // The slot that chose the anchor stays as it is until the other one is durable.
+        let slot = 1 - kept.anchor_slot.unwrap_or(1);
+        let checkpoint = Checkpoint {
+            position: control.last,
+            seq: kept.newest_seq,
+        };
+        checkpoint.store(&self.memory, slot);
+        self.rebuild_hints(&control)?;
+        self.memory.persist(0..self.memory.words())?;
+        if Checkpoint::load_all(&self.memory)[1 - slot].is_some_and(|c| c.position > control.last) {
+            checkpoint.store(&self.memory, 1 - slot);
         }
+        Ok(())
+    }
+
+    /// Stores what the frames say in the index, and the newest hole among them.
+    fn rebuild_hints(&self, control: &Control) -> Result<()> {
+        let mut newest_hole = 0;
         let mut position = control.oldest;
         while position <= control.last {
             let header = self
                 .header_exclusive(position)
                 .map_err(|why| self.bad_frame(position, why))?;
             self.store_hint(header.seq, position);
+            if header.hole {
+                newest_hole = position;
+            }
             position = header.end();
         }
-        self.memory.persist(0..self.memory.words())
+        self.memory.store(NEWEST_HOLE / WORD, newest_hole, Relaxed);
+        Ok(())
     }
 }
 

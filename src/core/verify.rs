@@ -6,8 +6,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::FrameHeader;
 use super::header::Control;
 use super::layout::{
-    BOOT, CHECKPOINTS, DELETED, GENERATION, HEADER_SIZE, IMMUTABLE_SIZE, INTENT, LAST, OLDEST,
-    SEQ_FLOOR, WAKE_WORD, WORD,
+    BOOT, CHECKPOINTS, DELETED, GENERATION, HEADER_SIZE, IMMUTABLE_SIZE, INTENT, LAST, NEWEST_HOLE,
+    OLDEST, SEQ_FLOOR, WAKE_WORD, WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -146,6 +146,7 @@ impl<M: Memory> Pool<M> {
             SEQ_FLOOR,
             SEQ_FLOOR + WORD,
             WAKE_WORD,
+            NEWEST_HOLE,
         ];
         let used: Vec<u64> = [&single[..], &checkpoint(a), &checkpoint(b)].concat();
         for offset in (IMMUTABLE_SIZE..HEADER_SIZE).step_by(WORD as usize) {
@@ -281,9 +282,9 @@ impl<M: Memory> Pool<M> {
             return position < oldest.position;
         }
         if seq > newest.seq {
-            return self
-                .newest()
-                .is_ok_and(|now| seq <= now.seq + 1 || seq <= self.seq_floor());
+            // Written since, or by a writer that died before it published.
+            return position > newest.position
+                && self.memory.load(INTENT / WORD, Relaxed) > position;
         }
         match g
             .is_position(position)
