@@ -58,18 +58,20 @@ fn squeeze(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether there is a space, or a control character, anywhere.
 fn has_low_byte(text: &[u8]) -> bool {
-    text.iter().fold(false, |any, byte| any | (*byte <= b' '))
+    let mut pieces = text.chunks(2 * BLOCK);
+    pieces.any(|piece| piece.iter().fold(false, |any, byte| any | (*byte <= b' ')))
 }
 
 /// Whether white space may be outside of strings: no is certain, and yes is seldom wrong.
 ///
-/// White space between two tokens touches a bracket, a comma or a colon on one side, or an end of the text.
+/// White space between two tokens follows one after which a value or key must come, or precedes one that comes
+/// after a value or key; else it is at an end of the text.
 fn may_have_space_outside(text: &[u8]) -> bool {
     if text.first().is_some_and(is_space) || text.last().is_some_and(is_space) {
         return true;
     }
     let touches = |(left, right): (&u8, &u8)| {
-        (*left <= b' ') & is_structural(*right) | is_structural(*left) & (*right <= b' ')
+        (is_before_value(*left) & (*right <= b' ')) | ((*left <= b' ') & is_after_value(*right))
     };
     // In pieces without a branch, which the compiler turns into vector code.
     let pieces = text.chunks(2 * BLOCK).zip(text[1..].chunks(2 * BLOCK));
@@ -80,8 +82,12 @@ fn may_have_space_outside(text: &[u8]) -> bool {
     touching.any(|any| any)
 }
 
-fn is_structural(byte: u8) -> bool {
-    (byte | 0x20 == b'{') | (byte | 0x20 == b'}') | (byte == b',') | (byte == b':')
+fn is_before_value(byte: u8) -> bool {
+    (byte | 0x20 == b'{') | (byte == b',') | (byte == b':')
+}
+
+fn is_after_value(byte: u8) -> bool {
+    (byte | 0x20 == b'}') | (byte == b',') | (byte == b':')
 }
 
 /// The first block and what is after it. The last one is filled up with white space, which is dropped since
