@@ -498,7 +498,9 @@ proptest! {
                 kept.extend_from_slice(text);
             }
         }
-        prop_assume!(matches!(ingest.format(), Some("jsonl" | "json")));
+        if !matches!(ingest.format(), Some("jsonl" | "json")) {
+            return Ok(()); // Framing is not part of records.
+        }
         let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&stream);
         prop_assert_eq!(without_space(&kept), without_space(stream));
     }
