@@ -13,6 +13,7 @@
 //!      960 | generation                                       |
 //!     1024 | seq floor        seq, CRC-32C                    |
 //!     1088 | wake word u32, waiter flag u32 (never as a u64)  |
+//!     1152 | newest hole      a hint, lets messages be counted |
 //!          | reserved, zero                                   |
 //!     4096 +--------------------------------------------------+
 //!          | index            capacity x (seq, position)      |
@@ -75,6 +76,9 @@ pub const SEQ_FLOOR: u64 = 1024;
 pub const WAKE_WORD: u64 = 1088;
 /// The waiter flag, 32 bits.
 pub const WAITER_FLAG: u64 = 1092;
+
+/// The position of the newest frame with [`FLAG_HOLE`]; 0 if there was none. Only ever too high, never too low.
+pub const NEWEST_HOLE: u64 = 1152;
 
 /// Reads as itself only in the right byte order.
 pub const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
@@ -139,7 +143,8 @@ const _: () = {
     assert!(CHECKPOINTS[0] == DELETED + LINE && CHECKPOINTS[1] == CHECKPOINTS[0] + LINE);
     assert!(BOOT == CHECKPOINTS[1] + LINE && GENERATION == BOOT + LINE);
     assert!(SEQ_FLOOR == GENERATION + LINE && WAKE_WORD == SEQ_FLOOR + LINE);
-    assert!(WAITER_FLAG == WAKE_WORD + 4 && WAITER_FLAG + 4 <= HEADER_SIZE);
+    assert!(WAITER_FLAG == WAKE_WORD + 4 && WAITER_FLAG + 4 <= NEWEST_HOLE);
+    assert!(NEWEST_HOLE == WAKE_WORD + LINE && NEWEST_HOLE + WORD <= HEADER_SIZE);
     assert!(FRAME_HEADER_SIZE % WORD == 0);
     assert!(FRAME_SEQ == FRAME_POSITION + WORD && FRAME_TIME == FRAME_SEQ + WORD);
     assert!(FRAME_TAGS_LEN == FRAME_TIME + WORD && FRAME_DATA_LEN == FRAME_TAGS_LEN + 4);

@@ -1,0 +1,168 @@
+//! What goes in: messages as compact JSON text, ready to be stored.
+
+use serde::Serialize;
+
+use crate::core::frame::Entry;
+use crate::core::json;
+use crate::{Error, ErrorKind, Result};
+
+/// The tags of a message, as compact JSON text. Their order and repetitions are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// A JSON array of strings; empty for no tags, as it is stored.
+    text: String,
+}
+
+impl Tags {
+    /// No tags.
+    pub fn none() -> Tags {
+        Tags::default()
+    }
+
+    /// These tags, in this order.
+    pub fn new<S: AsRef<str>>(tags: impl IntoIterator<Item = S>) -> Tags {
+        let mut text = String::new();
+        for tag in tags {
+            text.push(if text.is_empty() { '[' } else { ',' });
+            text.push_str(&serde_json::Value::from(tag.as_ref()).to_string());
+        }
+        if !text.is_empty() {
+            text.push(']');
+        }
+        Tags { text }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The tags as a JSON array; `[]` if there are none.
+    pub fn as_json(&self) -> &str {
+        if self.is_empty() { "[]" } else { &self.text }
+    }
+
+    fn stored(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Messages that are appended together: all of them or none, in this order, and all with the same time.
+///
+/// A batch is one buffer. [`clear`](Batch::clear) keeps it, so a batch that is filled again allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    text: Vec<u8>,
+    messages: Vec<Extent>,
+    frame_bytes: u64,
+}
+
+/// Where a message's sections end in the buffer. The tags begin where the message before ends.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    tags_end: usize,
+    data_end: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    /// Adds a message whose data is this JSON text. Insignificant white space goes; everything else stays to the byte.
+    ///
+    /// # Errors
+    ///
+    /// `Usage`, with the offset, if `data` is not exactly one JSON value or is nested too deeply. The batch is then
+    /// as it was.
+    pub fn push_json(&mut self, data: &[u8], tags: &Tags) -> Result<()> {
+        let start = self.text.len();
+        self.text.extend_from_slice(tags.stored());
+        let tags_end = self.text.len();
+        if let Err(error) = json::compact_into(data, &mut self.text) {
+            self.text.truncate(start);
+            return Err(error);
+        }
+        self.messages.push(Extent { tags_end, data_end: self.text.len() });
+        self.frame_bytes += self.entry(start, self.messages.len() - 1).frame_size();
+        Ok(())
+    }
+
+    /// Adds a message with this value as data.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` if the value cannot be written as JSON or is nested too deeply. The batch is then as it was.
+    pub fn push<T: Serialize + ?Sized>(&mut self, data: &T, tags: &Tags) -> Result<()> {
+        let text = serde_json::to_vec(data).map_err(|cause| {
+            Error::new(ErrorKind::Usage, "the value cannot be written as JSON")
+                .hint("maps need strings as keys")
+                .caused_by(cause)
+        })?;
+        self.push_json(&text, tags)
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Takes all messages out; the buffer stays.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.messages.clear();
+        self.frame_bytes = 0;
+    }
+
+    /// The bytes that the batch takes in a pool's ring, to be compared with
+    /// [`Pool::max_batch_bytes`](super::Pool::max_batch_bytes).
+    pub fn frame_bytes(&self) -> u64 {
+        self.frame_bytes
+    }
+
+    /// The messages as they are stored.
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + Clone {
+        (0..self.messages.len()).map(|i| {
+            let start = if i == 0 { 0 } else { self.messages[i - 1].data_end };
+            self.entry(start, i)
+        })
+    }
+
+    fn entry(&self, start: usize, i: usize) -> Entry<'_> {
+        let Extent { tags_end, data_end } = self.messages[i];
+        Entry { tags: &self.text[start..tags_end], data: &self.text[tags_end..data_end] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_json_strings() {
+        assert_eq!(Tags::new(["a", "b\"c", "a"]).as_json(), r#"["a","b\"c","a"]"#);
+        assert_eq!(Tags::new([""; 0]).as_json(), "[]");
+        assert!(Tags::none().stored().is_empty());
+    }
+
+    #[test]
+    fn a_bad_message_leaves_the_batch_as_it_was() {
+        let mut batch = Batch::new();
+        batch.push_json(b" [1, 2] ", &Tags::new(["t"])).unwrap();
+        let size = batch.frame_bytes();
+        assert_eq!(batch.push_json(b"[1,", &Tags::new(["u"])).unwrap_err().kind(), ErrorKind::Usage);
+        batch.push(&"x", &Tags::none()).unwrap();
+        let entries: Vec<_> = batch.entries().collect();
+        assert_eq!(entries[0], Entry { tags: b"[\"t\"]", data: b"[1,2]" });
+        assert_eq!(entries[1], Entry { tags: b"", data: b"\"x\"" });
+        assert_eq!(batch.frame_bytes(), size + 48 + 8);
+        batch.clear();
+        assert!(batch.is_empty() && batch.frame_bytes() == 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! What comes out: messages and their times.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, de};
+
+use crate::core::read::Frame;
+use crate::{Error, ErrorKind, Result};
+
+/// A moment, in nanoseconds since the Unix epoch. Shown as RFC 3339 in UTC with nine decimals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// So many nanoseconds after 1970-01-01T00:00:00Z.
+    pub fn from_nanos(nanos: u64) -> Timestamp {
+        Timestamp(nanos)
+    }
+
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The wall clock.
+    pub fn now() -> Timestamp {
+        Timestamp(crate::platform::clock::now_nanos())
+    }
+
+    /// Appends the text form to `out`.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
+        let printed = jiff::Timestamp::from_nanosecond(i128::from(self.0))
+            .and_then(|time| PRINTER.print_timestamp(&time, &mut *out));
+        // Any u64 of nanoseconds lies between 1970 and 2554, and a `Vec` takes whatever it is given.
+        debug_assert!(printed.is_ok(), "{printed:?}");
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(30);
+        self.write(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// Reads RFC 3339 with any offset. `Usage` for anything else, and for times before 1970 or after 2554.
+    fn from_str(text: &str) -> Result<Timestamp> {
+        let time: jiff::Timestamp = text.parse().map_err(|cause: jiff::Error| {
+            Error::new(ErrorKind::Usage, format!("`{text}` is not a time"))
+                .hint("write a time like 2026-11-24T00:27:44Z")
+                .caused_by(cause)
+        })?;
+        u64::try_from(time.as_nanosecond()).map(Timestamp).map_err(|_| {
+            Error::new(ErrorKind::Usage, format!("the time {text} is out of range"))
+                .hint("times lie between the years 1970 and 2554")
+        })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A message. Its data stays the exact JSON text that was appended, until somebody decodes it.
+///
+/// `Message::default()` is an empty buffer for [`Tail::read`](super::Tail::read) to fill; as a message it has seq 0
+/// and the data `null`.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    pub(super) frame: Frame,
+}
+
+impl Message {
+    /// The message's number in its pool, from 1 on.
+    pub fn seq(&self) -> u64 {
+        self.frame.header().map_or(0, |header| header.seq)
+    }
+
+    /// When it was appended.
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.frame.header().map_or(0, |header| header.time))
+    }
+
+    /// The tags, in the order in which they were given.
+    pub fn tags(&self) -> Vec<String> {
+        serde_json::from_str(self.tags_json()).unwrap_or_default()
+    }
+
+    /// The tags as a JSON array.
+    pub fn tags_json(&self) -> &str {
+        match self.frame.tags() {
+            [] => "[]",
+            tags => text(tags),
+        }
+    }
+
+    /// The data, as JSON text.
+    pub fn data_json(&self) -> &str {
+        match self.frame.data() {
+            [] => "null",
+            data => text(data),
+        }
+    }
+
+    /// The data, decoded.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` if the data does not have the shape of a `T`.
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_str(self.data_json()).map_err(|cause| {
+            Error::new(ErrorKind::Usage, format!("the data of message {} does not have the shape that was asked for", self.seq()))
+                .hint("decode it into another type, or into `serde_json::Value`")
+                .seq(self.seq())
+                .caused_by(cause)
+        })
+    }
+
+    /// Appends the envelope to `out`: one line of JSON, without the line's end.
+    pub fn write_envelope(&self, out: &mut Vec<u8>) {
+        crate::wire::write_envelope(self, out);
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        crate::wire::serialize_envelope(self, serializer)
+    }
+}
+
+/// Text that was checked when it went in, and against its checksum when it came out.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("null")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_with_nine_decimals_in_utc() {
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(Timestamp(1_795_480_064_105_076_723).to_string(), "2026-11-24T00:27:44.105076723Z");
+        assert_eq!(Timestamp(u64::MAX).to_string(), "2554-07-21T23:34:33.709551615Z");
+    }
+
+    #[test]
+    fn a_time_is_read_with_any_offset() {
+        let read = |text: &str| text.parse::<Timestamp>();
+        assert_eq!(read("1970-01-01T01:00:00.5+01:00").unwrap(), Timestamp(500_000_000));
+        for bad in ["", "yesterday", "1969-12-31T23:59:59Z", "3000-01-01T00:00:00Z"] {
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The public Rust surface: [`Client`], [`Pool`], [`Tail`], [`Message`].
+
+mod batch;
+mod client;
+mod message;
+mod pool;
+mod pool_ref;
+mod tail;
+
+pub use batch::{Batch, Tags};
+pub use client::{Client, CreateOptions, PoolEntry};
+pub use message::{Message, Timestamp};
+pub use pool::{Bounds, Durability, Pool, PoolInfo, Receipt};
+pub use pool_ref::PoolRef;
+pub use tail::{Canceller, EndReason, Gap, GapPolicy, Next, Start, Tail, TailOptions};
+
+pub use crate::core::verify::{Issue, IssueCode, Report};

@@ -1,0 +1,625 @@
+//! Guards against records that depend on how the stream was cut, and against bytes that nobody hears of.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::json::compact_into;
+
+const NO_LIMIT: usize = 1 << 20;
+
+/// `(format, limit, input, records)`; a record is its line, what the core says to it, and its text, or `error`
+/// and how the message begins.
+type Row = (Format, usize, &'static str, &'static [&'static str]);
+
+const TABLE: &[Row] = {
+    use Format::{Auto, Json, Jsonl, Seq};
+    &[
+        // Nothing at all.
+        (Auto, NO_LIMIT, "", &[]),
+        (Auto, NO_LIMIT, " \r\n\n\t", &[]),
+        (Json, NO_LIMIT, " \n ", &[]),
+        (Jsonl, NO_LIMIT, "\n\n", &[]),
+        (Seq, NO_LIMIT, "\u{1e}\u{1e}\n", &[]),
+        (Auto, NO_LIMIT, "\u{feff}", &[]),
+        (Auto, NO_LIMIT, "\u{feff}{}\n", &["1 good {}"]),
+        // JSON Lines.
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":1}\n{\"b\":2}\n",
+            &["1 good {\"a\":1}", "2 good {\"b\":2}"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "\r\n \n  {\"a\": 1} \r\n\r\n2",
+            &["3 good {\"a\": 1}", "5 good 2"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":1}{\"b\":2} [3]\n4\n",
+            &[
+                "1 good {\"a\":1}",
+                "1 good {\"b\":2}",
+                "1 good [3]",
+                "2 good 4",
+            ],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "1 2 3\n\"x\"\"y\" null\n",
+            &[
+                "1 good 1",
+                "1 good 2",
+                "1 good 3",
+                "2 good \"x\"",
+                "2 good \"y\"",
+                "2 good null",
+            ],
+        ),
+        (
+            Jsonl,
+            NO_LIMIT,
+            "{\"a\":1}{\"b\":2}\n1\n",
+            &["1 bad {\"a\":1}{\"b\":2}", "2 good 1"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "hello world\n1\n",
+            &["1 bad hello world", "2 good 1"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "1\n2 x 3\n{\"a\":\n4}\n5",
+            &[
+                "1 good 1",
+                "2 bad 2 x 3",
+                "3 bad {\"a\":",
+                "4 bad 4}",
+                "5 good 5",
+            ],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{}\n{\"a\":[1,\"b",
+            &["1 good {}", "2 bad {\"a\":[1,\"b"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":\"}{\"} {\"b\":\"] [\"}\n[\"] [\"]",
+            &[
+                "1 good {\"a\":\"}{\"}",
+                "1 good {\"b\":\"] [\"}",
+                "2 good [\"] [\"]",
+            ],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":\"cut\n{\"b\":1}\n",
+            &["1 bad {\"a\":\"cut", "2 good {\"b\":1}"],
+        ),
+        (Jsonl, NO_LIMIT, "{\n}\n", &["1 bad {", "2 bad }"]),
+        // Several lines a value.
+        (
+            Auto,
+            NO_LIMIT,
+            "{\n  \"a\": [\n1, 2\n]\n}\n{}{}",
+            &["1 good {\n  \"a\": [\n1, 2\n]\n}", "6 good {}", "6 good {}"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":1}{\"b\":\n2}3\n",
+            &["1 good {\"a\":1}", "1 good {\"b\":\n2}", "2 good 3"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "{\"a\":1}{\"b\":",
+            &["1 good {\"a\":1}", "1 bad {\"b\":"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "1 2.5e3\n-0 true\"a\\\"b\"\"\\\\\"null",
+            &[
+                "1 good 1",
+                "1 good 2.5e3",
+                "2 good -0",
+                "2 good true",
+                "2 good \"a\\\"b\"",
+                "2 good \"\\\\\"",
+                "2 good null",
+            ],
+        ),
+        (Json, NO_LIMIT, "[\n1,\n", &["1 bad [\n1,"]),
+        (Json, NO_LIMIT, "tru", &["1 bad tru"]),
+        // Resuming after what is bad.
+        (
+            Json,
+            NO_LIMIT,
+            "foo bar {}\n2\n, {}\n3",
+            &["1 bad foo bar {}", "2 good 2", "3 bad , {}", "4 good 3"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "{\"a\":1,\"b\":\n{\"c\":2}\n{\"d\":3}\n",
+            &["1 bad {\"a\":1,\"b\":\n{\"c\":2}", "3 good {\"d\":3}"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "{\"a\":1]\n \"b\"\n  {\"c\":2}\n[4]\n",
+            &["1 bad {\"a\":1]\n \"b\"\n  {\"c\":2}", "4 good [4]"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "{ \"a\": \"cut\n\n{}\n",
+            &["1 bad { \"a\": \"cut", "3 good {}"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "[nul]\nnull\n{}",
+            &["1 bad [nul]\nnull", "3 good {}"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "\"cut\n{}\n]\n1",
+            &["1 bad \"cut", "2 good {}", "3 bad ]", "4 good 1"],
+        ),
+        (
+            Json,
+            NO_LIMIT,
+            "\"cut\\\n{}",
+            &["1 bad \"cut\\", "2 good {}"],
+        ),
+        // Sequences.
+        (
+            Auto,
+            NO_LIMIT,
+            "\u{1e}{\"a\":1}\n\u{1e}[\n2]\n\u{1e}3\n",
+            &["1 good {\"a\":1}", "2 good [\n2]", "4 good 3"],
+        ),
+        (
+            Seq,
+            NO_LIMIT,
+            "\u{1e}{}\u{1e}\"a\"\u{1e}\u{1e} 4 \u{1e}5",
+            &[
+                "1 good {}",
+                "1 good \"a\"",
+                "1 good 4",
+                "1 error The number or name at line 1",
+            ],
+        ),
+        (
+            Seq,
+            NO_LIMIT,
+            "\u{1e}12\u{1e}{\"a\":\u{1e}\"b\u{1e}{}\n",
+            &[
+                "1 error The number or name at line 1",
+                "1 bad {\"a\":",
+                "1 bad \"b",
+                "1 good {}",
+            ],
+        ),
+        (
+            Seq,
+            NO_LIMIT,
+            "{}\n\u{1e}{}\n{}\n\u{1e}1 2\n\u{1e}{}x\n",
+            &[
+                "1 error The text at line 1 has no",
+                "2 good {}",
+                "3 error The text at line 3 has no",
+                "4 bad 1 2",
+                "5 bad {}x",
+            ],
+        ),
+        (
+            Seq,
+            NO_LIMIT,
+            "\u{1e}]\n{}\n\u{1e}{}",
+            &["1 bad ]\n{}", "3 good {}"],
+        ),
+        // Server-sent events.
+        (
+            Auto,
+            NO_LIMIT,
+            "data: {\"a\":1}\n\nevent: x\r\ndata:{\"b\":\r\ndata:2}\r\n\r\n: note\n\n",
+            &["1 good {\"a\":1}", "4 good {\"b\":\n2}"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            ": hello\nid: 7\ndata\n\ndata: 1\ndatum: 2\nretry: 3\n\n\ndata: 4",
+            &["5 good 1", "10 good 4"],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "event: x\ndata: [DONE\n\ndata: {}\n\n",
+            &["2 bad [DONE", "4 good {}"],
+        ),
+        (Auto, NO_LIMIT, "id: 1\ndata: {\"a\":", &["2 bad {\"a\":"]),
+        // The limit.
+        (
+            Jsonl,
+            4,
+            "1234\n12345\n1234 \n 1\n",
+            &[
+                "1 good 1234",
+                "2 error The record at line 2 is longer",
+                "3 error The record at line 3",
+                "4 good 1",
+            ],
+        ),
+        (Jsonl, 4, "1234567890", &["1 error The record at line 1"]),
+        (
+            Jsonl,
+            4,
+            "        1\n          \n2",
+            &["1 good 1", "3 good 2"],
+        ),
+        (
+            Json,
+            4,
+            "1234 12345 [12] [123] \"ab\" \"abc\" 1",
+            &[
+                "1 good 1234",
+                "1 error The record at line 1",
+                "1 good [12]",
+                "1 error The record",
+                "1 good \"ab\"",
+                "1 error The record",
+                "1 good 1",
+            ],
+        ),
+        (
+            Json,
+            4,
+            "[1, 2, 3, ], 4]\n5\n{}\n6",
+            &["1 error The record at line 1", "3 good {}", "4 good 6"],
+        ),
+        (
+            Json,
+            4,
+            "[}xxxxxxxxxx\n7\n[1]\n1234",
+            &["1 error The record at line 1", "3 good [1]", "4 good 1234"],
+        ),
+        (
+            Json,
+            4,
+            "[xxxxxxx\n{}\n2",
+            &["1 error The record at line 1", "2 good {}", "3 good 2"],
+        ),
+        (Json, 4, "12345", &["1 error The record at line 1"]),
+        (
+            Seq,
+            4,
+            "\u{1e}[12]\n\u{1e}[123]\n\u{1e}12345\n\u{1e}[x]\n\u{1e}[xxxx]\n\u{1e}1\n",
+            &[
+                "1 good [12]",
+                "2 error The record at line 2",
+                "3 error The record at line 3",
+                "4 bad [x]",
+                "5 error The record",
+                "6 good 1",
+            ],
+        ),
+        (
+            Auto,
+            4,
+            "data: 1234\n\ndata: 12345\ndata: 1\n\ndata: 12\ndata: 3\n\ndata: 12\ndata: 34\n\ndata: 123456789\n:\n\n: 1234567890\ndata: 1\n\n",
+            &[
+                "1 good 1234",
+                "3 error The record at line 3",
+                "6 bad 12\n3",
+                "9 error The record at line 9",
+                "12 error The record at line 12",
+                "16 good 1",
+            ],
+        ),
+    ]
+};
+
+#[test]
+fn records_are_as_the_table_says() {
+    for (format, limit, input, expected) in TABLE {
+        let found = records(*format, *limit, [input.as_bytes()]);
+        assert_begin_as(&found, expected, &format!("{format:?} {input:?}"));
+    }
+}
+
+#[test]
+fn no_way_to_cut_a_stream_changes_its_records() {
+    for (format, limit, input, expected) in TABLE {
+        let input = input.as_bytes();
+        for at in 0..=input.len() {
+            let (head, tail) = input.split_at(at);
+            let found = records(*format, *limit, [head, tail]);
+            assert_begin_as(
+                &found,
+                expected,
+                &format!("{format:?} {input:?} cut at {at}"),
+            );
+        }
+        let found = records(*format, *limit, input.chunks(1));
+        assert_begin_as(
+            &found,
+            expected,
+            &format!("{format:?} {input:?} byte by byte"),
+        );
+    }
+}
+
+fn assert_begin_as(found: &[String], expected: &[&str], context: &str) {
+    let agrees = |(found, expected): (&String, &&str)| match expected.contains(" error ") {
+        true => found.starts_with(*expected),
+        false => found == expected,
+    };
+    assert!(
+        found.len() == expected.len() && found.iter().zip(expected).all(agrees),
+        "{context}\nfound    {found:?}\nexpected {expected:?}"
+    );
+}
+
+#[test]
+fn a_line_is_a_record_as_soon_as_its_newline_has_come() {
+    let mut ingest = Ingest::new(Format::Auto, NO_LIMIT);
+    for line in ["{\"a\":1}\n", "2\n", "x\n"] {
+        ingest.push(line.as_bytes());
+        let record = ingest.next().map(|record| record.text.unwrap().to_vec());
+        assert_eq!(record.as_deref(), Some(line.trim_end().as_bytes()));
+        assert!(ingest.next().is_none());
+    }
+}
+
+#[test]
+fn the_last_line_of_a_document_completes_it() {
+    let mut ingest = Ingest::new(Format::Auto, NO_LIMIT);
+    ingest.push(b"{\n\"a\": 1\n");
+    assert!(ingest.next().is_none());
+    assert_eq!(ingest.format(), Some("json"));
+    ingest.push(b"}");
+    assert!(ingest.next().is_some());
+}
+
+#[test]
+fn a_text_of_a_sequence_does_not_wait_for_the_next() {
+    let mut ingest = Ingest::new(Format::Auto, NO_LIMIT);
+    ingest.push(b"\x1e{}\n");
+    assert!(ingest.next().is_some());
+    assert_eq!(ingest.format(), Some("seq"));
+}
+
+#[test]
+fn values_without_any_newline_are_told_apart_after_8_kib() {
+    let stream = "{\"a\":1}".repeat(4_000);
+    let mut ingest = Ingest::new(Format::Auto, NO_LIMIT);
+    ingest.push(&stream.as_bytes()[..LOOK_AT_MOST - 1]);
+    assert!(ingest.next().is_none());
+    ingest.push(&stream.as_bytes()[LOOK_AT_MOST - 1..]);
+    assert!(ingest.next().is_some());
+    assert_eq!(ingest.format(), Some("json"));
+    let found = records(Format::Auto, 100, stream.as_bytes().chunks(1_000));
+    assert_eq!(found.len(), 4_000);
+}
+
+#[test]
+fn long_lines_are_json_lines() {
+    let line = format!("\"{}\"\n", "x".repeat(3 * LOOK_AT_MOST));
+    let stream = line.repeat(3);
+    let mut ingest = Ingest::new(Format::Auto, NO_LIMIT);
+    ingest.push(stream.as_bytes());
+    assert!(ingest.next().is_some());
+    assert_eq!(ingest.format(), Some("jsonl"));
+    let found = records(Format::Auto, NO_LIMIT, stream.as_bytes().chunks(1_000));
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn a_record_over_the_limit_is_discarded_as_it_comes() {
+    const LIMIT: usize = 10_000;
+    const CHUNK: usize = 1_000;
+    for (format, begin, end) in [
+        (Format::Jsonl, "\"", "\"\n{}\n"),
+        (Format::Json, "[\"", "\"]\n{}\n"),
+        (Format::Json, "[nonsense", "\n{}\n"),
+        (Format::Seq, "\u{1e}\"", "\"\n\u{1e}{}\n"),
+        (Format::Seq, "\u{1e}nonsense ", "\n\u{1e}{}\n"),
+        (Format::Auto, "data: \"", "\"\n\ndata: {}\n\n"),
+    ] {
+        let mut ingest = Ingest::new(format, LIMIT);
+        let mut found = Vec::new();
+        let middle = "x".repeat(CHUNK);
+        let pieces = std::iter::repeat_n(middle.as_str(), 2_000);
+        for piece in std::iter::once(begin).chain(pieces).chain([end]) {
+            ingest.push(piece.as_bytes());
+            take_all(&mut ingest, &mut found);
+            assert!(
+                ingest.input.capacity() <= LIMIT + CHUNK + buffer::FRAMING,
+                "{format:?}"
+            );
+        }
+        ingest.finish();
+        take_all(&mut ingest, &mut found);
+        assert_eq!(found.len(), 2, "{format:?} {found:?}");
+        assert!(found[0].contains("is longer than 10000 bytes"), "{found:?}");
+        assert!(found[1].ends_with("good {}"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_format_has_the_name_that_it_parses_from() {
+    for (name, format) in Format::ALL {
+        assert_eq!(name.parse::<Format>().unwrap(), format);
+    }
+    let error = "yaml".parse::<Format>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn chunks_do_not_matter(
+        format in any_format(),
+        limit in prop_oneof![Just(3_usize), 4..20_usize, Just(NO_LIMIT)],
+        stream in any_stream(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let whole = records(format, limit, [&stream[..]]);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
+        prop_assert_eq!(&whole, &records(format, limit, pieces));
+        prop_assert_eq!(&whole, &records(format, limit, stream.chunks(1)));
+    }
+
+    #[test]
+    fn no_byte_is_lost(format in any_format(), stream in any_stream()) {
+        let mut ingest = Ingest::new(format, NO_LIMIT);
+        ingest.push(&stream);
+        ingest.finish();
+        let mut kept = Vec::new();
+        while let Some(record) = ingest.next() {
+            if let Ok(text) = record.text {
+                kept.extend_from_slice(text);
+            }
+        }
+        if !matches!(ingest.format(), Some("jsonl" | "json")) {
+            return Ok(()); // Framing is not part of records.
+        }
+        let stream = stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&stream);
+        prop_assert_eq!(without_space(&kept), without_space(stream));
+    }
+
+    #[test]
+    fn good_values_come_out_as_they_went_in(
+        values in prop::collection::vec(any_value(), 0..6),
+        between in prop_oneof![Just("\n"), Just("\r\n\n"), Just(" "), Just("\n  ")],
+    ) {
+        let stream: String = values.iter().map(|value| format!("{value}{between}")).collect();
+        for format in [Format::Auto, Format::Json] {
+            let mut ingest = Ingest::new(format, NO_LIMIT);
+            ingest.push(stream.as_bytes());
+            ingest.finish();
+            for value in &values {
+                let found = ingest.next().map(|record| record.text.unwrap().to_vec());
+                prop_assert_eq!(found.as_deref(), Some(value.as_bytes()));
+            }
+            prop_assert!(ingest.next().is_none());
+        }
+    }
+}
+
+fn any_format() -> impl Strategy<Value = Format> {
+    prop::sample::select(Format::ALL.map(|(_, format)| format).to_vec())
+}
+
+fn any_value() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "0",
+        "-1.5e+3",
+        "true",
+        "\"\"",
+        "\"a\\\"}\"",
+        "{}",
+        "[]",
+        "{\"a\":[1,{\"b\":null}]}",
+        "[{}, []]",
+    ])
+}
+
+/// Pieces of JSON and of what stands around it, well formed or not.
+fn any_stream() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&'static [u8]> = vec![
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"\"",
+        b"\\",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\x1e",
+        b"\n{",
+        b"\n[",
+        b"\n\n",
+        b"1",
+        b"-",
+        b"true",
+        b"nul",
+        b"\"a\"",
+        b"\"a\":",
+        b"{}",
+        b"[1,2]",
+        b"{\"a\":1}\n",
+        b"\n{\"b\":2}\n",
+        b"x",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"data: ",
+        b"data",
+        b"event:",
+        b"id",
+        b"data: {}\n\n",
+        b"\x1e{}\n",
+        b"\x0b",
+    ];
+    prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+fn without_space(text: &[u8]) -> Vec<u8> {
+    let kept = text.iter().copied().filter(|byte| !is_space(*byte));
+    kept.collect()
+}
+
+fn records<'a>(
+    format: Format,
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<String> {
+    let mut ingest = Ingest::new(format, limit);
+    let mut found = Vec::new();
+    for piece in pieces {
+        ingest.push(piece);
+        take_all(&mut ingest, &mut found);
+    }
+    ingest.finish();
+    take_all(&mut ingest, &mut found);
+    found
+}
+
+fn take_all(ingest: &mut Ingest, found: &mut Vec<String>) {
+    while let Some(record) = ingest.next() {
+        found.push(match record.text {
+            Ok(text) => {
+                let verdict = match compact_into(text, &mut Vec::new()) {
+                    Ok(()) => "good",
+                    Err(_) => "bad",
+                };
+                format!(
+                    "{} {verdict} {}",
+                    record.line,
+                    String::from_utf8_lossy(text)
+                )
+            }
+            Err(error) => format!("{} error {error}", record.line),
+        });
+    }
+}

@@ -1,0 +1,218 @@
+//! Performs a plan: the only code that stores frames into the ring.
+//!
+//! The writer lock is held from the plan to the bell. Names in capitals mark the two ends of each synchronisation;
+//! the other ends are in `pool`, `header` and `read`.
+
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+
+use super::error::{Error, ErrorKind, Result};
+use super::frame::{Entry, FrameHeader, STATE_WORD, section_len};
+use super::geometry::padded;
+use super::header::Control;
+use super::layout::{FRAME_HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
+use super::memory::{Bell, LockWait, Memory, WriterLock};
+use super::plan::{Before, Plan, Stamps, claim, plan_append};
+use super::pool::Pool;
+
+/// What was appended: the seqs `first_seq ..= last_seq`, and the newest time among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The seq of the first message.
+    pub first_seq: u64,
+    /// The seq of the last message.
+    pub last_seq: u64,
+    /// The time of the last message; with [`When::Now`], of all of them.
+    pub time: u64,
+}
+
+/// Which seqs and times the messages get.
+#[derive(Clone, Copy, Debug)]
+pub enum When<'a, C> {
+    /// The next seqs, and the time that this clock tells once the lock is held, in nanoseconds since the Unix epoch.
+    Now(C),
+    /// These pairs of seq and time.
+    Given(&'a [(u64, u64)]),
+}
+
+impl<M: Memory> Pool<M> {
+    /// Appends all of `entries`, in order, or none.
+    pub fn append<'e, L, B, E, C>(
+        &self,
+        lock: &L,
+        bell: &B,
+        wait: LockWait,
+        entries: E,
+        when: When<'_, C>,
+    ) -> Result<Appended>
+    where
+        L: WriterLock,
+        B: Bell,
+        E: ExactSizeIterator<Item = Entry<'e>> + Clone,
+        C: FnOnce() -> u64,
+    {
+        let size = total_size(entries.clone())?;
+        let _guard = lock.acquire(wait)?;
+        let (now, stamps) = match when {
+            When::Now(clock) => {
+                let now = clock();
+                (Some(now), Stamps::Next(now))
+            }
+            When::Given(given) => (None, Stamps::Given(given)),
+        };
+        self.check_deleted()?;
+        self.memory.check(now)?;
+        let plan = self.plan(size, entries.len(), stamps)?;
+        self.perform(&plan, entries)?;
+        self.ring_bell(bell);
+        Ok(Appended {
+            first_seq: plan.stamp(0).seq,
+            last_seq: plan.last_stamp().seq,
+            time: plan.last_stamp().time,
+        })
+    }
+
+    fn plan<'s>(&self, size: u64, count: usize, stamps: Stamps<'s>) -> Result<Plan<'s>> {
+        let before = self.before()?;
+        let claim = claim(self.geometry(), &before, size)?;
+        let survivor = self.survivor(&before, claim.floor);
+        plan_append(&before, claim, survivor, count, stamps)
+    }
+
+    fn before(&self) -> Result<Before> {
+        let control = Control::load_exclusive(&self.memory);
+        control.check(self.geometry())?;
+        let newest = self
+            .header_exclusive(control.last)
+            .map_err(|why| self.bad_frame(control.last, why))?;
+        Ok(Before {
+            control,
+            newest,
+            seq_floor: self.seq_floor(),
+        })
+    }
+
+    /// The first frame at or after `floor`. A damaged header on the way is passed over: an append never fails
+    /// because of an old frame.
+    fn survivor(&self, before: &Before, floor: u64) -> u64 {
+        let last = before.control.last;
+        let mut position = before.control.oldest;
+        while position < floor {
+            position = match self.header_exclusive(position) {
+                Ok(frame) if frame.end() <= last => frame.end(),
+                _ => self
+                    .resync(position + WORD, last)
+                    .map_or(last, |frame| frame.position),
+            };
+        }
+        position
+    }
+
+    fn perform<'e>(
+        &self,
+        plan: &Plan<'_>,
+        entries: impl ExactSizeIterator<Item = Entry<'e>> + Clone,
+    ) -> Result<()> {
+        let claim = plan.claim;
+        self.memory.store(OLDEST / WORD, plan.oldest, Release); // RECLAIM
+        self.memory.store(INTENT / WORD, claim.intent, Release); // CLAIM
+        self.memory.fence(Release); // OVERWRITE
+        let mut link = plan.link;
+        let mut position = claim.start;
+        let mut last = position;
+        let mut newest_hole = None;
+        let count = entries.len();
+        for (i, entry) in entries.clone().enumerate() {
+            let stamp = plan.stamp(i);
+            let header = FrameHeader {
+                position,
+                seq: stamp.seq,
+                time: stamp.time,
+                tags_len: section_len(entry.tags)?,
+                data_len: section_len(entry.data)?,
+                payload_crc: entry.crc(),
+                link,
+                hole: stamp.hole,
+                more: i + 1 < count,
+            };
+            if stamp.hole {
+                newest_hole = Some(position);
+            }
+            link = self.store_frame(&header, &entry);
+            last = position;
+            position = header.end();
+        }
+        if let Some(hole) = newest_hole {
+            self.memory.store(NEWEST_HOLE / WORD, hole, Relaxed);
+        }
+        self.store_hints(plan, entries);
+        self.check_poison()?;
+        self.memory.store(LAST / WORD, last, Release); // PUBLISH
+        self.check_poison()
+    }
+
+    /// Stores one frame, first in state Writing, and returns its header CRC.
+    fn store_frame(&self, header: &FrameHeader, entry: &Entry<'_>) -> u32 {
+        let g = self.geometry();
+        let encoded = header.encode();
+        for (position, word) in (header.position..)
+            .step_by(WORD as usize)
+            .zip(encoded.words)
+        {
+            self.memory.store(g.word_at(position), word, Relaxed);
+        }
+        let tags_at = header.position + FRAME_HEADER_SIZE;
+        self.copy_in(tags_at, entry.tags);
+        self.copy_in(tags_at + padded(entry.tags.len() as u64), entry.data);
+        self.memory.store(
+            g.word_at(header.position + STATE_WORD * WORD),
+            encoded.committed,
+            Relaxed,
+        );
+        encoded.crc
+    }
+
+    /// Copies a section in, in two pieces where it wraps around the ring's end.
+    fn copy_in(&self, position: u64, bytes: &[u8]) {
+        let g = self.geometry();
+        let to_wrap = g.bytes_to_wrap(position).min(bytes.len() as u64) as usize;
+        let (first, rest) = bytes.split_at(to_wrap);
+        self.memory.copy_in(g.word_at(position), first);
+        if !rest.is_empty() {
+            self.memory.copy_in(g.ring_word(), rest);
+        }
+    }
+
+    fn store_hints<'e>(&self, plan: &Plan<'_>, entries: impl Iterator<Item = Entry<'e>>) {
+        if self.geometry().index_capacity == 0 {
+            return;
+        }
+        let mut position = plan.claim.start;
+        for (i, entry) in entries.enumerate() {
+            self.store_hint(plan.stamp(i).seq, position);
+            position += entry.frame_size();
+        }
+    }
+
+    /// Wakes every sleeper, if there may be one. The sleeper's side is in `wait`.
+    fn ring_bell(&self, bell: &impl Bell) {
+        self.memory.fence(SeqCst); // BELL
+        if bell.flag_raised() {
+            bell.ring();
+        }
+    }
+}
+
+fn total_size<'e>(mut entries: impl ExactSizeIterator<Item = Entry<'e>>) -> Result<u64> {
+    if entries.len() == 0 {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "a batch of no messages cannot be appended",
+        )
+        .hint("append at least one message"));
+    }
+    entries.try_fold(0u64, |sum, entry| {
+        section_len(entry.tags)?;
+        section_len(entry.data)?;
+        Ok(sum.saturating_add(entry.frame_size()))
+    })
+}

@@ -1,0 +1,288 @@
+//! A reader's place in a pool: what comes next, nothing yet, or how much was lost.
+
+use super::error::{Error, ErrorKind, Result};
+use super::frame::FrameHeader;
+use super::index::{Found, Key};
+use super::layout::LAST;
+use super::memory::Memory;
+use super::pool::{Pool, corrupt};
+use super::read::Frame;
+
+/// After so many restarts at the oldest frame, each overtaken again, a lapped reader goes on at the newest.
+const RESTARTS_AT_OLDEST: u32 = 8;
+
+/// A place between two frames. It outlives any number of laps.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    /// Where the next frame begins.
+    position: u64,
+    /// The frame before that, if it was seen: `last` never goes back behind it.
+    seen: u64,
+    /// The seq that comes next if nothing is missing; 0 if any will do.
+    next_seq: u64,
+    /// The header CRC of the frame before, if that was seen.
+    link: Option<u32>,
+}
+
+/// What a cursor found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A message, now in the reader's buffer. The cursor is behind it.
+    Message,
+    /// Nothing yet.
+    Empty,
+    /// So many seqs, from `first` on, are missing: overwritten, or never used. The cursor is behind them.
+    Lapped {
+        /// The first missing seq.
+        first: u64,
+        /// How many are missing.
+        missed: u64,
+    },
+}
+
+impl Cursor {
+    /// At the oldest retained message, whichever that is when it is first read.
+    pub fn oldest<M: Memory>(pool: &Pool<M>) -> Result<Cursor> {
+        Ok(Cursor {
+            position: pool.control()?.oldest,
+            seen: 0,
+            next_seq: 0,
+            link: None,
+        })
+    }
+
+    /// Behind the newest message.
+    pub fn newest<M: Memory>(pool: &Pool<M>) -> Result<Cursor> {
+        Ok(Cursor::behind(&pool.newest()?))
+    }
+
+    /// At the message `seq`; what is missing from there on is reported. A seq above the newest waits.
+    pub fn at_seq<M: Memory>(pool: &Pool<M>, seq: u64) -> Result<Cursor> {
+        let seq = seq.max(1);
+        Ok(match pool.find(Key::Seq(seq))? {
+            Found::Frame(frame) => Cursor {
+                next_seq: seq,
+                ..Cursor::before(&frame)
+            },
+            Found::Beyond(newest) => Cursor {
+                next_seq: seq,
+                ..Cursor::behind(&newest)
+            },
+        })
+    }
+
+    /// At the first retained message of this time or later, nanoseconds since the Unix epoch.
+    pub fn at_time<M: Memory>(pool: &Pool<M>, time: u64) -> Result<Cursor> {
+        Ok(match pool.find(Key::Time(time))? {
+            Found::Frame(frame) => Cursor::before(&frame),
+            Found::Beyond(newest) => Cursor::behind(&newest),
+        })
+    }
+
+    /// At the last `count` retained messages, or at the oldest if there are fewer.
+    pub fn last_messages<M: Memory>(pool: &Pool<M>, count: u64) -> Result<Cursor> {
+        if count == 0 {
+            return Cursor::newest(pool);
+        }
+        let newest = pool.newest()?;
+        let mut back = count - 1;
+        loop {
+            let first = newest.seq.saturating_sub(back).max(1);
+            let Found::Frame(start) = pool.find(Key::Seq(first))? else {
+                return Ok(Cursor::behind(&newest));
+            };
+            let counted = pool.count_messages(&start, &newest)?;
+            let oldest = pool.control()?.oldest;
+            match counted {
+                // Lapped while counting: what was counted is gone.
+                None => {}
+                Some(messages) if messages >= count || start.position <= oldest || first == 1 => {
+                    return Ok(Cursor::before(&start));
+                }
+                // Holes took part of the range.
+                Some(messages) => back = back.saturating_add(count - messages),
+            }
+        }
+    }
+
+    fn before(frame: &FrameHeader) -> Cursor {
+        Cursor {
+            position: frame.position,
+            seen: 0,
+            next_seq: frame.seq,
+            link: None,
+        }
+    }
+
+    fn behind(frame: &FrameHeader) -> Cursor {
+        Cursor {
+            position: frame.end(),
+            seen: frame.position,
+            next_seq: frame.seq + 1,
+            link: Some(frame.crc()),
+        }
+    }
+
+    /// The seq that comes next if nothing is missing; `None` before the first read from the oldest message.
+    pub fn next_seq(&self) -> Option<u64> {
+        (self.next_seq != 0).then_some(self.next_seq)
+    }
+
+    /// Takes the next step. On [`Step::Message`] the message is in `frame`.
+    pub fn next<M: Memory>(&mut self, pool: &Pool<M>, frame: &mut Frame) -> Result<Step> {
+        let mut restarts = 0;
+        loop {
+            let last = pool.last()?;
+            if self.position > last {
+                return self.empty(pool, last);
+            }
+            if !pool.read_frame(self.position, last, frame)? {
+                self.restart(pool, restarts)?;
+                restarts += 1;
+                continue;
+            }
+            let Some(header) = frame.header() else {
+                continue;
+            };
+            if let Some(step) = self
+                .take(header)
+                .map_err(|what| pool.damaged(header.position, what).seq(header.seq))?
+            {
+                return Ok(step);
+            }
+        }
+    }
+
+    fn empty<M: Memory>(&self, pool: &Pool<M>, last: u64) -> Result<Step> {
+        pool.check_poison()?;
+        if last < self.seen {
+            return Err(corrupt("the control word `last` went back", LAST));
+        }
+        Ok(Step::Empty)
+    }
+
+    /// Takes a frame that was read whole: a message, a gap before it, or nothing to tell.
+    fn take(&mut self, header: &FrameHeader) -> Result<Option<Step>, &'static str> {
+        if self.link.is_some_and(|link| link != header.link) {
+            return Err("the frame is not linked to the one before it");
+        }
+        let first = self.next_seq;
+        if header.seq > first && first != 0 {
+            if self.link.is_some() && !header.hole {
+                return Err("seqs are missing before the frame, and it does not say so");
+            }
+            self.next_seq = header.seq;
+            return Ok(Some(Step::Lapped {
+                first,
+                missed: header.seq - first,
+            }));
+        }
+        let is_wanted = header.seq >= first && header.seq != 0;
+        let next_seq = if header.seq < first || header.seq == 0 {
+            first
+        } else {
+            header.seq + 1
+        };
+        *self = Cursor {
+            next_seq,
+            ..Cursor::behind(header)
+        };
+        Ok(is_wanted.then_some(Step::Message))
+    }
+
+    /// A writer got here first: starts again at the oldest frame there is now.
+    fn restart<M: Memory>(&mut self, pool: &Pool<M>, restarts: u32) -> Result<()> {
+        let control = pool.control()?;
+        let overtaken_for_long = restarts >= RESTARTS_AT_OLDEST;
+        self.position = if overtaken_for_long {
+            control.last
+        } else {
+            control.oldest
+        };
+        self.link = None;
+        Ok(())
+    }
+}
+
+impl<M: Memory> Pool<M> {
+    /// Reads the message `seq` into `frame`. `NotFound` if it was overwritten, never used, or is yet to come.
+    pub fn get(&self, seq: u64, frame: &mut Frame) -> Result<()> {
+        loop {
+            match self.find(Key::Seq(seq))? {
+                Found::Frame(found) if found.seq == seq && seq != 0 => {
+                    if self.read_frame(found.position, self.last()?, frame)? {
+                        return Ok(());
+                    }
+                }
+                Found::Frame(found) if found.hole => return Err(not_found(seq, "was never used")),
+                Found::Frame(_) if seq == 0 => {
+                    return Err(not_found(seq, "does not exist: seqs start at 1"));
+                }
+                Found::Frame(_) => return Err(not_found(seq, "has been overwritten")),
+                Found::Beyond(newest) => {
+                    return Err(not_found(seq, "has not been written yet")
+                        .hint(format!("the newest message is {}", newest.seq)));
+                }
+            }
+        }
+    }
+
+    /// The seqs of the oldest and the newest retained message; `None` for an empty pool.
+    pub fn bounds(&self) -> Result<Option<(FrameHeader, FrameHeader)>> {
+        loop {
+            let newest = self.newest()?;
+            if newest.seq == 0 {
+                return Ok(None);
+            }
+            if let Found::Frame(oldest) = self.find(Key::Seq(1))? {
+                return Ok(Some((oldest, newest)));
+            }
+        }
+    }
+
+    /// How many messages are retained.
+    ///
+    /// Where nothing is missing between them that is a matter of subtraction; else the frames are counted.
+    pub fn message_count(&self) -> Result<u64> {
+        loop {
+            let Some((oldest, newest)) = self.bounds()? else {
+                return Ok(0);
+            };
+            if self.newest_hole() <= oldest.position {
+                return Ok(newest.seq - oldest.seq + 1);
+            }
+            if let Some(count) = self.count_messages(&oldest, &newest)? {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// How many bytes of the ring retained frames take.
+    pub fn used_bytes(&self) -> Result<u64> {
+        let newest = self.newest()?;
+        Ok(newest
+            .end()
+            .saturating_sub(self.control()?.oldest)
+            .min(self.geometry().ring_size))
+    }
+
+    /// How many messages there are from `start` to `newest`; `None` if a writer got there first.
+    fn count_messages(&self, start: &FrameHeader, newest: &FrameHeader) -> Result<Option<u64>> {
+        let mut count = 1;
+        let mut at = *start;
+        while at.position < newest.position {
+            match self.read_header(at.end(), newest.position)? {
+                Some(frame) => at = frame,
+                None => return Ok(None),
+            }
+            count += 1;
+        }
+        Ok(Some(count))
+    }
+}
+
+fn not_found(seq: u64, what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("message {seq} {what}"))
+        .hint("`plasmite pool info` shows the oldest and the newest message")
+        .seq(seq)
+}

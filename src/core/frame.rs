@@ -1,0 +1,295 @@
+//! One frame header, in owned words: encoded, and decoded from bytes that nobody vouches for.
+
+use super::error::{Error, ErrorKind, Result};
+use super::geometry::{frame_size, padded};
+use super::layout::{
+    FLAG_HOLE, FLAG_MORE, FRAME_HEADER_SIZE, MARK, STATE_COMMITTED, STATE_WRITING, WORD,
+};
+
+/// Words in a frame header.
+pub const HEADER_WORDS: usize = (FRAME_HEADER_SIZE / WORD) as usize;
+/// The word of a frame header that holds its CRC, state, flags and mark.
+pub const STATE_WORD: u64 = 5;
+
+/// A frame header whose CRC has been checked (or that is about to be written).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The frame's own position.
+    pub position: u64,
+    /// The message's seq; 0 is the genesis frame.
+    pub seq: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// Bytes of the tag section.
+    pub tags_len: u32,
+    /// Bytes of the data.
+    pub data_len: u32,
+    /// CRC-32C of both sections with their padding.
+    pub payload_crc: u32,
+    /// The header CRC of the frame before.
+    pub link: u32,
+    /// Seqs are missing between the frame before and this one.
+    pub hole: bool,
+    /// More frames of the same batch follow.
+    pub more: bool,
+}
+
+/// Why bytes are not a frame header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAFrame {
+    /// The mark byte or a reserved bit is wrong.
+    Mark,
+    /// The header CRC does not match.
+    Crc,
+    /// The frame says that it is elsewhere: a leftover of another lap.
+    Position,
+    /// The frame was never completed.
+    State,
+}
+
+impl NotAFrame {
+    /// What is wrong, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            NotAFrame::Mark => "no frame header is there",
+            NotAFrame::Crc => "the frame header's checksum does not match",
+            NotAFrame::Position => "the frame there belongs to another position",
+            NotAFrame::State => "the frame there was never completed",
+        }
+    }
+}
+
+impl FrameHeader {
+    /// The bytes that the whole frame takes in the ring.
+    pub fn size(&self) -> u64 {
+        frame_size(u64::from(self.tags_len), u64::from(self.data_len))
+    }
+
+    /// The position right after the frame.
+    pub fn end(&self) -> u64 {
+        self.position.saturating_add(self.size())
+    }
+
+    /// The bytes of both sections with their padding.
+    pub fn payload_size(&self) -> u64 {
+        self.size() - FRAME_HEADER_SIZE
+    }
+
+    /// The CRC that a frame after this one links to.
+    pub fn crc(&self) -> u32 {
+        header_crc(&self.words_without_crc(STATE_COMMITTED))
+    }
+
+    /// The header's words in state Writing and, last of them, the word that turns it into Committed.
+    pub fn encode(&self) -> Encoded {
+        let mut words = self.words_without_crc(STATE_WRITING);
+        let committed = self.words_without_crc(STATE_COMMITTED);
+        let crc = header_crc(&committed);
+        words[STATE_WORD as usize] |= u64::from(crc);
+        Encoded {
+            words,
+            committed: committed[STATE_WORD as usize] | u64::from(crc),
+            crc,
+        }
+    }
+
+    fn words_without_crc(&self, state: u8) -> [u64; HEADER_WORDS] {
+        let flags = if self.hole { FLAG_HOLE } else { 0 } | if self.more { FLAG_MORE } else { 0 };
+        [
+            self.position,
+            self.seq,
+            self.time,
+            pair(self.tags_len, self.data_len),
+            pair(self.payload_crc, self.link),
+            pair(0, u32::from_le_bytes([state, flags, 0, MARK])),
+        ]
+    }
+
+    /// The header in `words`, if they are one for `position`, complete, and undamaged.
+    pub fn decode(words: &[u64; HEADER_WORDS], position: u64) -> Result<FrameHeader, NotAFrame> {
+        let [own, seq, time, lengths, crcs, tail] = *words;
+        let (crc, tail) = split(tail);
+        let [state, flags, reserved, mark] = tail.to_le_bytes();
+        if mark != MARK || reserved != 0 || flags & !(FLAG_HOLE | FLAG_MORE) != 0 {
+            return Err(NotAFrame::Mark);
+        }
+        let mut summed = *words;
+        summed[STATE_WORD as usize] =
+            pair(0, u32::from_le_bytes([STATE_COMMITTED, flags, 0, mark]));
+        if header_crc(&summed) != crc {
+            return Err(NotAFrame::Crc);
+        }
+        if own != position {
+            return Err(NotAFrame::Position);
+        }
+        if state != STATE_COMMITTED {
+            return Err(NotAFrame::State);
+        }
+        let (tags_len, data_len) = split(lengths);
+        let (payload_crc, link) = split(crcs);
+        Ok(FrameHeader {
+            position,
+            seq,
+            time,
+            tags_len,
+            data_len,
+            payload_crc,
+            link,
+            hole: flags & FLAG_HOLE != 0,
+            more: flags & FLAG_MORE != 0,
+        })
+    }
+}
+
+/// A header ready to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded {
+    /// All words, in state Writing.
+    pub words: [u64; HEADER_WORDS],
+    /// The state word of the complete frame.
+    pub committed: u64,
+    /// The header CRC.
+    pub crc: u32,
+}
+
+/// What is stored behind a frame header: the tag section and the data, each padded to whole words with zero bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// A compact JSON array of strings; empty bytes for no tags.
+    pub tags: &'a [u8],
+    /// Compact JSON text.
+    pub data: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// The bytes that this takes in the ring, frame header included.
+    pub fn frame_size(&self) -> u64 {
+        frame_size(self.tags.len() as u64, self.data.len() as u64)
+    }
+
+    /// CRC-32C of both sections with their padding.
+    pub fn crc(&self) -> u32 {
+        [self.tags, self.data].iter().fold(0, |crc, section| {
+            let padding = padded(section.len() as u64) as usize - section.len();
+            let crc = crc32c::crc32c_append(crc, section);
+            if padding == 0 {
+                crc
+            } else {
+                crc32c::crc32c_append(crc, &[0; 8][..padding])
+            }
+        })
+    }
+}
+
+/// A length that fits the header's field, or `Usage`.
+pub fn section_len(bytes: &[u8]) -> Result<u32> {
+    u32::try_from(bytes.len()).map_err(|_| {
+        Error::new(
+            ErrorKind::Usage,
+            format!(
+                "a message of {} bytes is larger than any pool can hold; the limit is 4 GiB",
+                bytes.len()
+            ),
+        )
+        .hint("split the message, or store the large part elsewhere and refer to it")
+    })
+}
+
+/// CRC-32C of all header bytes but the CRC itself.
+fn header_crc(words: &[u64; HEADER_WORDS]) -> u32 {
+    let mut bytes = [0; FRAME_HEADER_SIZE as usize - 4];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    let (_, tail) = split(words[STATE_WORD as usize]);
+    bytes[40..].copy_from_slice(&tail.to_le_bytes());
+    crc32c::crc32c(&bytes)
+}
+
+/// Two `u32` as they lie in a word: the low one first.
+pub(super) fn pair(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The low and the high half of a word.
+pub(super) fn split(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: FrameHeader = FrameHeader {
+        position: 65_536,
+        seq: 7,
+        time: 1_700_000_000_000_000_001,
+        tags_len: 5,
+        data_len: 13,
+        payload_crc: 0xDEAD_BEEF,
+        link: 0x0BAD_CAFE,
+        hole: true,
+        more: false,
+    };
+
+    fn committed(header: &FrameHeader) -> [u64; HEADER_WORDS] {
+        let encoded = header.encode();
+        let mut words = encoded.words;
+        words[STATE_WORD as usize] = encoded.committed;
+        words
+    }
+
+    #[test]
+    fn round_trip() {
+        for (hole, more) in [(false, false), (true, false), (false, true), (true, true)] {
+            let header = FrameHeader {
+                hole,
+                more,
+                ..HEADER
+            };
+            assert_eq!(
+                FrameHeader::decode(&committed(&header), header.position),
+                Ok(header)
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_in_state_writing_is_not_one() {
+        assert_eq!(
+            FrameHeader::decode(&HEADER.encode().words, HEADER.position),
+            Err(NotAFrame::State)
+        );
+    }
+
+    #[test]
+    fn a_frame_of_another_lap_is_not_one() {
+        assert_eq!(
+            FrameHeader::decode(&committed(&HEADER), HEADER.position + 65_536),
+            Err(NotAFrame::Position)
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let words = committed(&HEADER);
+        for bit in 0..HEADER_WORDS * 64 {
+            let mut flipped = words;
+            flipped[bit / 64] ^= 1 << (bit % 64);
+            assert!(
+                FrameHeader::decode(&flipped, HEADER.position).is_err(),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn payload_crc_covers_the_padding() {
+        let entry = Entry {
+            tags: b"[\"a\"]",
+            data: b"{\"k\":1}",
+        };
+        assert_eq!(entry.crc(), crc32c::crc32c(b"[\"a\"]\0\0\0{\"k\":1}\0"));
+        assert_eq!(entry.frame_size(), 48 + 8 + 8);
+    }
+}

@@ -1,0 +1,159 @@
+//! Positions, offsets and capacities: pure arithmetic over one pool's dimensions.
+//!
+//! A *position* is an absolute `u64` that only grows; its place in the ring is `position % ring_size`.
+
+use super::error::{Error, ErrorKind, Result};
+use super::layout::{
+    DEFAULT_BYTES_PER_SLOT, FRAME_HEADER_SIZE, HEADER_SIZE, MIN_FILE_SIZE, SLOT_SIZE, WORD,
+};
+
+/// The dimensions of a pool, all in bytes but `index_capacity`, which counts slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// The whole file.
+    pub file_size: u64,
+    /// Where the index begins.
+    pub index_offset: u64,
+    /// How many slots the index has.
+    pub index_capacity: u64,
+    /// Where the ring begins.
+    pub ring_offset: u64,
+    /// The ring; a multiple of 8.
+    pub ring_size: u64,
+}
+
+impl Geometry {
+    /// The dimensions of a new pool of `file_size` bytes; without `index_capacity`, the default number of slots.
+    pub fn for_file(file_size: u64, index_capacity: Option<u64>) -> Result<Geometry> {
+        if file_size < MIN_FILE_SIZE {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("a pool of {file_size} bytes is too small; the smallest is {MIN_FILE_SIZE} bytes (64K)"),
+            )
+            .hint("ask for a size of 64K or more"));
+        }
+        if file_size > i64::MAX as u64 {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("a pool of {file_size} bytes is larger than any file can be"),
+            )
+            .hint("ask for a smaller size"));
+        }
+        let index_capacity = match index_capacity {
+            None => file_size / DEFAULT_BYTES_PER_SLOT,
+            Some(slots) if slots > file_size / 2 / SLOT_SIZE => {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!(
+                        "an index of {slots} slots takes more than half of a file of {file_size} bytes; at most {} slots fit",
+                        file_size / 2 / SLOT_SIZE
+                    ),
+                )
+                .hint("ask for fewer slots or a larger pool; 0 slots means no index"));
+            }
+            Some(slots) => slots,
+        };
+        let ring_offset = HEADER_SIZE + index_capacity * SLOT_SIZE;
+        Ok(Geometry {
+            file_size,
+            index_offset: HEADER_SIZE,
+            index_capacity,
+            ring_offset,
+            ring_size: (file_size - ring_offset) / WORD * WORD,
+        })
+    }
+
+    /// The most bytes that one frame, or all frames of one batch, may take: half the ring.
+    pub fn max_batch(&self) -> u64 {
+        self.ring_size / 2 / WORD * WORD
+    }
+
+    /// Where positions start. The genesis frame is there.
+    pub fn first_position(&self) -> u64 {
+        self.ring_size
+    }
+
+    /// How many words the ring has.
+    pub fn ring_words(&self) -> u64 {
+        self.ring_size / WORD
+    }
+
+    /// The word at which the ring begins.
+    pub fn ring_word(&self) -> u64 {
+        self.ring_offset / WORD
+    }
+
+    /// The word at which `position` is.
+    pub fn word_at(&self, position: u64) -> u64 {
+        self.ring_word() + position % self.ring_size / WORD
+    }
+
+    /// The byte offset in the file at which `position` is.
+    pub fn offset_at(&self, position: u64) -> u64 {
+        self.ring_offset + position % self.ring_size
+    }
+
+    /// How many bytes follow `position` before the ring's end, at which a frame wraps.
+    pub fn bytes_to_wrap(&self, position: u64) -> u64 {
+        self.ring_size - position % self.ring_size
+    }
+
+    /// The first word of the index slot for `seq`, if there is an index.
+    pub fn slot_word(&self, seq: u64) -> Option<u64> {
+        let slot = seq.checked_rem(self.index_capacity)?;
+        Some((self.index_offset + slot * SLOT_SIZE) / WORD)
+    }
+
+    /// Whether `position` can be that of a frame: aligned, and not before the first.
+    pub fn is_position(&self, position: u64) -> bool {
+        position.is_multiple_of(WORD) && position >= self.first_position()
+    }
+}
+
+/// `len` rounded up to whole words.
+pub const fn padded(len: u64) -> u64 {
+    len.div_ceil(WORD) * WORD
+}
+
+/// The bytes that a frame with these section lengths takes in the ring.
+pub const fn frame_size(tags_len: u64, data_len: u64) -> u64 {
+    FRAME_HEADER_SIZE + padded(tags_len) + padded(data_len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_pool_has_an_index_slot_for_every_512_bytes() {
+        let g = Geometry::for_file(1 << 20, None).unwrap();
+        assert_eq!(g.index_capacity, 2048);
+        assert_eq!(g.ring_offset, 4096 + 2048 * 16);
+        assert_eq!(g.ring_size, (1 << 20) - g.ring_offset);
+    }
+
+    #[test]
+    fn ring_is_whole_words_for_any_file_size() {
+        for extra in 0..16 {
+            let g = Geometry::for_file(MIN_FILE_SIZE + extra, Some(0)).unwrap();
+            assert_eq!(g.ring_size % WORD, 0);
+            assert!(g.ring_offset + g.ring_size <= g.file_size);
+        }
+    }
+
+    #[test]
+    fn limits_are_usage_errors() {
+        let kind = |size, slots| Geometry::for_file(size, slots).unwrap_err().kind();
+        assert_eq!(kind(MIN_FILE_SIZE - 1, None), ErrorKind::Usage);
+        assert_eq!(kind(u64::MAX, None), ErrorKind::Usage);
+        assert_eq!(kind(MIN_FILE_SIZE, Some(2049)), ErrorKind::Usage);
+        assert_eq!(kind(MIN_FILE_SIZE, Some(u64::MAX)), ErrorKind::Usage);
+        assert!(Geometry::for_file(MIN_FILE_SIZE, Some(2048)).is_ok());
+    }
+
+    #[test]
+    fn no_index_means_no_slot() {
+        let g = Geometry::for_file(MIN_FILE_SIZE, Some(0)).unwrap();
+        assert_eq!(g.slot_word(7), None);
+    }
+}

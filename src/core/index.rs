@@ -1,0 +1,157 @@
+//! Finds messages by seq and by time: a hint from the index, then bisection by position, at last a walk.
+//!
+//! A hint is never trusted: what it points at is validated like any read, and a miss falls back to the search.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::error::Result;
+use super::frame::FrameHeader;
+use super::header::Control;
+use super::layout::WORD;
+use super::memory::Memory;
+use super::pool::Pool;
+
+/// Below this distance a search walks from frame to frame: bisecting further would only resynchronise more.
+const WALK: u64 = 1024;
+
+/// What a search compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The first frame with this seq or a higher one.
+    Seq(u64),
+    /// The first frame with this time or a later one, nanoseconds since the Unix epoch.
+    Time(u64),
+}
+
+impl Key {
+    fn is_before(self, frame: &FrameHeader) -> bool {
+        match self {
+            Key::Seq(seq) => frame.seq >= seq,
+            Key::Time(time) => frame.time >= time,
+        }
+    }
+}
+
+/// Where a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The first retained frame at or after the key.
+    Frame(FrameHeader),
+    /// Every retained frame is before the key; the newest one is given.
+    Beyond(FrameHeader),
+}
+
+impl<M: Memory> Pool<M> {
+    /// Notes where a message is.
+    pub(super) fn store_hint(&self, seq: u64, position: u64) {
+        if let Some(word) = self.geometry().slot_word(seq) {
+            self.memory.store(word, seq, Relaxed);
+            self.memory.store(word + 1, position, Relaxed);
+        }
+    }
+
+    /// The first retained frame at or after `key`. `Corrupt` if the frame that should be it is damaged.
+    pub fn find(&self, key: Key) -> Result<Found> {
+        loop {
+            let control = self.control()?;
+            if let Key::Seq(seq) = key
+                && let Some(header) = self.follow_hint(seq, &control)
+            {
+                return Ok(Found::Frame(header));
+            }
+            if let Some(found) = self.bisect(key, &control)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn follow_hint(&self, seq: u64, control: &Control) -> Option<FrameHeader> {
+        let word = self.geometry().slot_word(seq)?;
+        let [hinted, position] = [word, word + 1].map(|word| self.memory.load(word, Relaxed));
+        let retained = (control.oldest..=control.last).contains(&position)
+            && self.geometry().is_position(position);
+        if hinted != seq || !retained {
+            return None;
+        }
+        self.read_header(position, control.last)
+            .ok()
+            .flatten()
+            .filter(|header| header.seq == seq)
+    }
+
+    /// Bisects by position; `None` if the ground moved and the search has to begin again.
+    fn bisect(&self, key: Key, control: &Control) -> Result<Option<Found>> {
+        let Some(newest) = self.read_header(control.last, control.last)? else {
+            return Ok(None);
+        };
+        if !key.is_before(&newest) {
+            return Ok(Some(Found::Beyond(newest)));
+        }
+        let oldest = match self.read_header(control.oldest, control.last) {
+            Ok(Some(oldest)) => oldest,
+            Ok(None) => return Ok(None),
+            // The oldest frame is damaged. What lies behind it can still be found; it itself cannot.
+            Err(damage) => match self.resync(control.oldest + WORD, control.last) {
+                Some(frame) if !key.is_before(&frame) => frame,
+                _ if key == Key::Seq(newest.seq) => return Ok(Some(Found::Frame(newest))),
+                Some(frame) if key == Key::Seq(frame.seq) => return Ok(Some(Found::Frame(frame))),
+                _ => return Err(damage),
+            },
+        };
+        if key.is_before(&oldest) {
+            return Ok(Some(Found::Frame(oldest)));
+        }
+        let low = self.narrow(key, oldest, newest.position);
+        self.walk(key, low, control.last)
+    }
+
+    /// A frame before `key`, close to it. `low` is before the key, the frame at `high` is not.
+    fn narrow(&self, key: Key, mut low: FrameHeader, mut high: u64) -> FrameHeader {
+        while high - low.position > WALK {
+            let middle = low.position + (high - low.position) / 2 / WORD * WORD;
+            match self.resync(middle, high) {
+                Some(frame) if !key.is_before(&frame) => low = frame,
+                // Nothing between the middle and `high` but what is at or after the key.
+                _ => high = middle,
+            }
+        }
+        low
+    }
+
+    /// Walks from a frame before the key to the first that is not.
+    fn walk(&self, key: Key, mut low: FrameHeader, last: u64) -> Result<Option<Found>> {
+        loop {
+            match self.read_header(low.end(), last) {
+                Ok(Some(frame)) if key.is_before(&frame) => return Ok(Some(Found::Frame(frame))),
+                Ok(Some(frame)) => low = frame,
+                Ok(None) => return Ok(None),
+                Err(damage) => return self.step_over(key, low, last, damage),
+            }
+        }
+    }
+
+    /// The frame behind `low` is damaged: goes on behind it, unless it may be the one that is looked for.
+    fn step_over(
+        &self,
+        key: Key,
+        low: FrameHeader,
+        last: u64,
+        damage: crate::Error,
+    ) -> Result<Option<Found>> {
+        let behind = match self.resync(low.end() + WORD, last) {
+            Some(frame) => frame,
+            None => match self.read_header(last, last)? {
+                Some(newest) => newest,
+                None => return Ok(None),
+            },
+        };
+        if !key.is_before(&behind) {
+            return self.walk(key, behind, last);
+        }
+        match key {
+            Key::Seq(seq) if behind.seq == seq => Ok(Some(Found::Frame(behind))),
+            Key::Seq(seq) => Err(damage.seq(seq)),
+            Key::Time(_) => Err(damage),
+        }
+    }
+}

@@ -1,0 +1,740 @@
+//! JSON text as a message carries it: checked against RFC 8259, less its insignificant white space.
+//!
+//! Nothing is parsed into values, so whatever the grammar allows survives byte for byte: the order of
+//! keys, keys that occur twice, numbers of any length in any spelling, escapes of any kind.
+
+use std::str;
+
+use memchr::memchr2;
+use serde_json::value::RawValue;
+
+use crate::core::error::{Error, ErrorKind, Result};
+
+/// The deepest nesting of arrays and objects that a message may have.
+///
+/// What lies below it is read by recursive parsers everywhere; this keeps every reader's stack safe.
+pub const MAX_DEPTH: usize = 100;
+
+/// Appends `text` to `out` less its insignificant white space; on error `out` is as it was.
+///
+/// # Errors
+///
+/// `Usage`, with the byte offset in `text`, unless `text` is one JSON value in UTF-8 that is nested at
+/// most [`MAX_DEPTH`] deep.
+pub fn compact_into(text: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    if let Err(error) = serde_json::from_slice::<&RawValue>(text) {
+        return Err(explain(text, &error));
+    }
+    if let Some(at) = too_deep_at(text) {
+        return Err(too_deep(text, at));
+    }
+    squeeze(text, out);
+    Ok(())
+}
+
+/// Appends valid JSON without the white space between its tokens.
+///
+/// Sixty-four bytes at a time: one bit per byte tells quotes, from them what is inside of a string, and from
+/// that what is to go. With the short tokens of real messages this is much faster than a walk over them.
+fn squeeze(text: &[u8], out: &mut Vec<u8>) {
+    if !has_low_byte(text) || !may_have_space_outside(text) {
+        out.extend_from_slice(text);
+        return;
+    }
+    let mut end = out.len();
+    out.resize(end + text.len() + BLOCK, 0);
+    let mut strings = Strings::default();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (string, after) = rest.split_at(strings.leap(rest));
+        out[end..end + string.len()].copy_from_slice(string);
+        end += string.len();
+        let (block, after) = first_block(after);
+        end += copy_without(&block, strings.space_outside(&block), &mut out[end..]);
+        rest = after;
+    }
+    out.truncate(end);
+}
+
+/// Whether there is a space, or a control character, anywhere.
+fn has_low_byte(text: &[u8]) -> bool {
+    let mut pieces = text.chunks(2 * BLOCK);
+    pieces.any(|piece| piece.iter().fold(false, |any, byte| any | (*byte <= b' ')))
+}
+
+/// Whether white space may be outside of strings: no is certain, and yes is seldom wrong.
+///
+/// White space between two tokens follows one after which a value or key must come, or precedes one that comes
+/// after a value or key; else it is at an end of the text.
+fn may_have_space_outside(text: &[u8]) -> bool {
+    if text.first().is_some_and(is_space) || text.last().is_some_and(is_space) {
+        return true;
+    }
+    let touches = |(left, right): (&u8, &u8)| {
+        (is_before_value(*left) & (*right <= b' ')) | ((*left <= b' ') & is_after_value(*right))
+    };
+    // In pieces without a branch, which the compiler turns into vector code.
+    let pieces = text.chunks(2 * BLOCK).zip(text[1..].chunks(2 * BLOCK));
+    let mut touching = pieces.map(|(left, right)| {
+        let pairs = left.iter().zip(right);
+        pairs.fold(false, |any, pair| any | touches(pair))
+    });
+    touching.any(|any| any)
+}
+
+fn is_before_value(byte: u8) -> bool {
+    (byte | 0x20 == b'{') | (byte == b',') | (byte == b':')
+}
+
+fn is_after_value(byte: u8) -> bool {
+    (byte | 0x20 == b'}') | (byte == b',') | (byte == b':')
+}
+
+/// The first block and what is after it. The last one is filled up with white space, which is dropped since
+/// valid JSON does not end within a string.
+fn first_block(text: &[u8]) -> ([u8; BLOCK], &[u8]) {
+    if let Some((block, after)) = text.split_first_chunk() {
+        return (*block, after);
+    }
+    let mut block = [b' '; BLOCK];
+    block[..text.len()].copy_from_slice(text);
+    (block, &[])
+}
+
+const BLOCK: usize = 64;
+
+const QUOTE: u32 = 0;
+const SPACE: u32 = 1;
+const BACKSLASH: u32 = 2;
+
+#[inline(always)]
+fn class_of(byte: u8) -> u8 {
+    u8::from(byte == b'"') << QUOTE
+        | u8::from(byte <= b' ') << SPACE
+        | u8::from(byte == b'\\') << BACKSLASH
+}
+
+/// One bit for each byte of the block: whether it has `class`.
+fn bits(classes: &[u8; BLOCK], class: u32) -> u64 {
+    let (words, _) = classes.as_chunks::<8>();
+    words.iter().rev().fold(0, |bits, word| {
+        let word = (u64::from_le_bytes(*word) >> class) & 0x0101_0101_0101_0101;
+        // The product's top byte collects the lowest bit of every byte.
+        bits << 8 | word.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
+}
+
+/// Keeps track of strings from one block to the next.
+#[derive(Default)]
+struct Strings {
+    /// All ones when the next block begins within a string.
+    within: u64,
+    /// The lowest bit: the next block's first byte is escaped.
+    escaped: u64,
+    /// The last block was all string.
+    is_long: bool,
+}
+
+impl Strings {
+    /// How many bytes of `text` surely belong to a long string.
+    fn leap(&self, text: &[u8]) -> usize {
+        match self.is_long {
+            true => memchr2(b'"', b'\\', text).unwrap_or(text.len()),
+            false => 0,
+        }
+    }
+
+    /// The white space in the next block that is outside of strings.
+    fn space_outside(&mut self, block: &[u8; BLOCK]) -> u64 {
+        let mut classes = [0; BLOCK];
+        for (class, byte) in classes.iter_mut().zip(block) {
+            *class = class_of(*byte);
+        }
+        let found = classes.iter().fold(0, |found, class| found | class);
+        let inside = self.inside(&classes, found);
+        match found & 1 << SPACE != 0 && inside != u64::MAX {
+            true => bits(&classes, SPACE) & !inside,
+            false => 0,
+        }
+    }
+
+    /// The bytes of the next block that are in a string, its opening quote included. `found` are the classes
+    /// that the block has.
+    fn inside(&mut self, classes: &[u8; BLOCK], found: u8) -> u64 {
+        self.is_long = false;
+        if found & (1 << QUOTE | 1 << BACKSLASH) == 0 {
+            self.is_long = self.within != 0;
+            self.escaped = 0;
+            return self.within;
+        }
+        let mut quotes = bits(classes, QUOTE);
+        if self.escaped != 0 || found & 1 << BACKSLASH != 0 {
+            quotes &= !self.escaped(bits(classes, BACKSLASH));
+        }
+        let inside = parity(quotes) ^ self.within;
+        self.within = match inside >> (BLOCK - 1) {
+            0 => 0,
+            _ => u64::MAX,
+        };
+        inside
+    }
+
+    /// The bytes of the next block that a backslash precedes which is not itself escaped.
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        let mut escaped = self.escaped;
+        let mut left = backslashes & !escaped;
+        self.escaped = 0;
+        while left != 0 {
+            let backslash = left & left.wrapping_neg();
+            self.escaped = backslash >> (BLOCK - 1);
+            escaped |= backslash << 1;
+            left &= !(backslash | backslash << 1);
+        }
+        escaped
+    }
+}
+
+/// Sets each bit of which, with those below it, an odd number is set.
+fn parity(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+/// Copies the bytes of `block` whose bit in `dropped` is not set, and returns how many. `out` has room for all.
+fn copy_without(block: &[u8; BLOCK], dropped: u64, out: &mut [u8]) -> usize {
+    if dropped == 0 {
+        out[..BLOCK].copy_from_slice(block);
+        return BLOCK;
+    }
+    let (words, _) = block.as_chunks::<8>();
+    let mut end = 0;
+    for (word, dropped) in words.iter().zip(dropped.to_le_bytes()) {
+        let (word, kept) = squeeze_word(u64::from_le_bytes(*word), dropped);
+        out[end..end + 8].copy_from_slice(&word.to_le_bytes());
+        end += kept;
+    }
+    end
+}
+
+/// Moves the bytes of `word` that are not dropped to its low end, and counts them.
+#[inline(always)]
+fn squeeze_word(mut word: u64, mut dropped: u8) -> (u64, usize) {
+    if dropped == u8::MAX {
+        return (word, 0);
+    }
+    // Most words lose none or one, which is done without a branch.
+    let mut kept = 8 - usize::from(dropped != 0);
+    loop {
+        let below = BELOW[dropped.trailing_zeros() as usize];
+        word = word & below | word >> 8 & !below;
+        dropped = (dropped & dropped.wrapping_sub(1)) >> 1;
+        if dropped == 0 {
+            return (word, kept);
+        }
+        kept -= 1;
+    }
+}
+
+/// The bytes of a word below each index.
+const BELOW: [u64; 9] = {
+    let mut below = [u64::MAX; 9];
+    let mut index = 0;
+    while index < 8 {
+        below[index] = (1 << (8 * index)) - 1;
+        index += 1;
+    }
+    below
+};
+
+/// The offset of the first bracket that is nested too deep in valid JSON.
+fn too_deep_at(text: &[u8]) -> Option<usize> {
+    if count_opening(text) <= MAX_DEPTH {
+        return None;
+    }
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(text, at + 1);
+                continue;
+            }
+            b'{' | b'[' if depth == MAX_DEPTH => return Some(at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// How many opening brackets there are, in strings or not.
+fn count_opening(text: &[u8]) -> usize {
+    let is_opening = |byte: &u8| u8::from(byte | 0x20 == b'{');
+    // No sum outgrows a byte, so that the compiler can use vectors of bytes.
+    let sums = text
+        .chunks(2 * BLOCK)
+        .map(|piece| piece.iter().map(is_opening).sum::<u8>());
+    sums.map(usize::from).sum()
+}
+
+/// The offset after the quote that ends the string whose contents begin at `at`.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
+        at += found;
+        if text[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+#[cold]
+fn explain(text: &[u8], error: &serde_json::Error) -> Error {
+    if text.iter().all(is_space) {
+        return usage("There is no JSON value: the input is empty", text.len())
+            .hint("give one JSON value, such as {\"a\":1} or \"text\"");
+    }
+    let at = offset_of(text, error);
+    match str::from_utf8(text) {
+        Err(bad) if bad.valid_up_to() <= at => not_utf8(text, bad.valid_up_to()),
+        _ if error.is_eof() || ends_within_number(text, at) => truncated(text),
+        _ => not_json(text, at, &reason(error)),
+    }
+}
+
+/// The offset of the byte at which serde_json stopped; its columns count bytes.
+fn offset_of(text: &[u8], error: &serde_json::Error) -> usize {
+    if error.is_eof() {
+        return text.len();
+    }
+    let line_start = match error.line() {
+        0 | 1 => 0,
+        line => memchr::memchr_iter(b'\n', text)
+            .nth(line - 2)
+            .map_or(0, |newline| newline + 1),
+    };
+    let after = line_start + error.column();
+    // It names the byte it has passed, except for control characters, before which it stops.
+    let before = usize::from(!reason(error).starts_with("control character"));
+    after.saturating_sub(before).min(text.len() - 1)
+}
+
+/// What serde_json says, less its own idea of where.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// serde_json calls a number that the input's end cuts short invalid, not incomplete.
+fn ends_within_number(text: &[u8], at: usize) -> bool {
+    if at + 1 != text.len() {
+        return false;
+    }
+    let before = at.checked_sub(1).map(|before| text[before]);
+    match text[at] {
+        b'.' | b'e' | b'E' => before.is_some_and(|byte| byte.is_ascii_digit()),
+        b'+' => matches!(before, Some(b'e' | b'E')),
+        b'-' => before.is_none_or(|byte| is_space(&byte) || b"eE[,:".contains(&byte)),
+        _ => false,
+    }
+}
+
+#[cold]
+fn too_deep(text: &[u8], at: usize) -> Error {
+    let place = place(text, at);
+    usage(
+        format!("The JSON is nested more than {MAX_DEPTH} levels deep {place}"),
+        at,
+    )
+    .hint("flatten the value, or carry its inner part as a string")
+}
+
+fn not_utf8(text: &[u8], at: usize) -> Error {
+    let (byte, place) = (text[at], place(text, at));
+    usage(
+        format!("The text is not valid UTF-8: found the byte 0x{byte:02x} {place}"),
+        at,
+    )
+    .hint("convert the input to UTF-8 first; iconv does that")
+}
+
+fn truncated(text: &[u8]) -> Error {
+    let place = place(text, text.len());
+    usage(
+        format!("The JSON ends before its value is complete {place}"),
+        text.len(),
+    )
+    .hint("complete the value; its end may have been lost on the way")
+}
+
+fn not_json(text: &[u8], at: usize, reason: &str) -> Error {
+    let (found, place) = (found(text, at), place(text, at));
+    let message = match reason {
+        "trailing characters" => {
+            format!("The JSON value is complete, yet more follows it: found {found} {place}")
+        }
+        _ => {
+            let problem = problem(reason);
+            format!("The text is not JSON: {problem}, found {found} {place}")
+        }
+    };
+    usage(message, at).hint(advice(text, at, reason))
+}
+
+/// serde_json's reason in plain words.
+fn problem(reason: &str) -> &str {
+    match reason {
+        "expected value" => "expected a value",
+        "expected ident" => "expected true, false or null",
+        "key must be a string" => "expected a key in double quotes",
+        "expected `:`" => "expected `:` after a key",
+        "invalid number" => "expected another form of number",
+        "invalid escape" => "expected a known escape after the backslash",
+        reason if reason.starts_with("control character") => "expected the rest of a string",
+        reason => reason,
+    }
+}
+
+fn advice(text: &[u8], at: usize, reason: &str) -> &'static str {
+    let last_token = text[..at].iter().rfind(|byte| !is_space(byte));
+    match (text[at], reason) {
+        (_, "trailing characters") => {
+            "give one value at a time, put several into an array, or quote plain text"
+        }
+        (b']' | b'}', _) if last_token == Some(&b',') => "remove the comma before it",
+        (b'\'', _) => "put strings and keys into double quotes",
+        (b'N' | b'I', _) => "JSON has no NaN and no Infinity; send null or a string",
+        (_, "invalid number") => {
+            "write numbers as 1, -0.5 or 1e9, without leading zeros or plus sign"
+        }
+        (_, "invalid escape") => "write a literal backslash as \\\\",
+        (_, reason) if reason.starts_with("control character") => {
+            "close the string, or write the character as an escape such as \\n or \\t"
+        }
+        _ if text[at..].starts_with(BYTE_ORDER_MARK) => "remove the byte order mark",
+        _ if last_token.is_none() => "to send plain text, put it into double quotes",
+        _ => "correct the JSON at that place",
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The character at `at`, as a message shows it.
+fn found(text: &[u8], at: usize) -> String {
+    let valid = match str::from_utf8(&text[at..]) {
+        Ok(valid) => valid,
+        Err(bad) => str::from_utf8(&text[at..at + bad.valid_up_to()]).unwrap_or_default(),
+    };
+    match valid.chars().next() {
+        Some('\n') => "the end of the line".to_owned(),
+        Some(found) if found.is_control() => format!("the character U+{:04X}", found as u32),
+        Some('`') => "a back quote".to_owned(),
+        Some(found) => format!("`{found}`"),
+        None => format!("the byte 0x{:02x}", text[at]),
+    }
+}
+
+/// Where `at` is, for a person: characters count from 1, and the line is named when there are several.
+fn place(text: &[u8], at: usize) -> String {
+    let before = &text[..at];
+    let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+    let column = String::from_utf8_lossy(&before[line_start..])
+        .chars()
+        .count()
+        + 1;
+    if memchr::memchr(b'\n', text.trim_ascii_end()).is_none() {
+        return format!("at column {column}");
+    }
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    format!("at line {line}, column {column}")
+}
+
+fn usage(message: impl Into<std::borrow::Cow<'static, str>>, at: usize) -> Error {
+    Error::new(ErrorKind::Usage, message).offset(at as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Guards against text that changes on its way in, and against errors that do not say where.
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn compact(text: &[u8]) -> Result<String> {
+        let mut out = Vec::new();
+        compact_into(text, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn what_the_grammar_allows_survives() {
+        let digits = "9".repeat(400);
+        let long = format!("\"{}\"", "a b, \\\\ \\\" {".repeat(50));
+        for text in [
+            "null",
+            "\"\"",
+            "-0",
+            "1.50E+09",
+            "[]",
+            r#"{"b":1,"a":2,"b":3}"#,
+            r#"["\ud800","\udc00\ud800","\u0000","\/"]"#,
+            r#"["a , b : [ c","\\\\\" ","\\"," "]"#,
+            "[\"\u{2028} \u{7f}\u{10ffff}\"]",
+            &digits,
+            &long,
+        ] {
+            assert_eq!(compact(text.as_bytes()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn white_space_between_tokens_goes() {
+        let spaced = b" \t\r\n{ \"a b\" : [ 1 ,\n2 ]\t,\"c\": { } } ";
+        assert_eq!(compact(spaced).unwrap(), r#"{"a b":[1,2],"c":{}}"#);
+        assert_eq!(compact(b"1\n").unwrap(), "1");
+    }
+
+    #[test]
+    fn a_quote_stays_escaped_across_blocks() {
+        for before in 0..2 * BLOCK {
+            for escapes in ["\\\"", "\\\\\\\"", "\\\\"] {
+                let text = format!("[\"{}{escapes} x , y\", 1]", "z".repeat(before));
+                let expected = format!("[\"{}{escapes} x , y\",1]", "z".repeat(before));
+                assert_eq!(compact(text.as_bytes()).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{}{}", "[ ".repeat(depth), "]".repeat(depth));
+        assert!(compact(nested(MAX_DEPTH).as_bytes()).is_ok());
+        let error = compact(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err();
+        assert_eq!(error.offset_value(), Some(2 * MAX_DEPTH as u64));
+        assert!(error.message().contains("100"), "{error}");
+        assert!(compact("[".repeat(1_000_000).as_bytes()).is_err());
+        let wide = format!("[{}\"{}\"]", "[],{},".repeat(200), "[".repeat(200));
+        assert_eq!(compact(wide.as_bytes()).unwrap(), wide);
+    }
+
+    #[test]
+    fn errors_say_what_and_where() {
+        let rows: [(&[u8], u64, &str); 24] = [
+            (b"", 0, "There is no JSON value: the input is empty"),
+            (b" \n", 2, "There is no JSON value: the input is empty"),
+            (
+                b"hello",
+                0,
+                "The text is not JSON: expected a value, found `h` at column 1",
+            ),
+            (
+                b"nil",
+                1,
+                "The text is not JSON: expected true, false or null, found `i` at column 2",
+            ),
+            (
+                b"{'a':1}",
+                1,
+                "The text is not JSON: expected a key in double quotes, found `'` at column 2",
+            ),
+            (
+                b"{\"a\" 1}",
+                5,
+                "The text is not JSON: expected `:` after a key, found `1` at column 6",
+            ),
+            (
+                b"[1 2]",
+                3,
+                "The text is not JSON: expected `,` or `]`, found `2` at column 4",
+            ),
+            (
+                b"[1,]",
+                3,
+                "The text is not JSON: expected a value, found `]` at column 4",
+            ),
+            (
+                b"[\n1,\n x]",
+                6,
+                "The text is not JSON: expected a value, found `x` at line 3, column 2",
+            ),
+            (
+                "[\"\u{e9}\", \u{e9}]".as_bytes(),
+                7,
+                "The text is not JSON: expected a value, found `\u{e9}` at column 7",
+            ),
+            (
+                b"\"a\nb\"",
+                2,
+                "The text is not JSON: expected the rest of a string, found the end of the line at line 1, column 3",
+            ),
+            (
+                b"\"a\tb\"",
+                2,
+                "The text is not JSON: expected the rest of a string, found the character U+0009 at column 3",
+            ),
+            (
+                b"\"\\x\"",
+                2,
+                "The text is not JSON: expected a known escape after the backslash, found `x` at column 3",
+            ),
+            (
+                b"01",
+                1,
+                "The text is not JSON: expected another form of number, found `1` at column 2",
+            ),
+            (
+                b"--",
+                1,
+                "The text is not JSON: expected another form of number, found `-` at column 2",
+            ),
+            (
+                b"{\"a\":1} {}",
+                8,
+                "The JSON value is complete, yet more follows it: found `{` at column 9",
+            ),
+            (
+                b"{\"a\":",
+                5,
+                "The JSON ends before its value is complete at column 6",
+            ),
+            (
+                b"[1,\n\"abc",
+                8,
+                "The JSON ends before its value is complete at line 2, column 5",
+            ),
+            (
+                b"tru",
+                3,
+                "The JSON ends before its value is complete at column 4",
+            ),
+            (
+                b"[1.",
+                3,
+                "The JSON ends before its value is complete at column 4",
+            ),
+            (
+                b"-",
+                1,
+                "The JSON ends before its value is complete at column 2",
+            ),
+            (
+                b"1e+",
+                3,
+                "The JSON ends before its value is complete at column 4",
+            ),
+            (
+                b"[\"\xff\"]",
+                2,
+                "The text is not valid UTF-8: found the byte 0xff at column 3",
+            ),
+            (
+                b"[\"\xe2\x82",
+                2,
+                "The text is not valid UTF-8: found the byte 0xe2 at column 3",
+            ),
+        ];
+        for (text, offset, message) in rows {
+            let error = compact(text).unwrap_err();
+            assert_eq!(error.message(), message);
+            assert_eq!(error.offset_value(), Some(offset), "{message}");
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.hint_text().is_some(), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_white_space_goes(value in any_json(), spaces in prop::collection::vec(any_space(), 1..8)) {
+            let expected = serde_json::to_string(&value).unwrap();
+            let spaced = spread(&value, &mut spaces.iter().cycle());
+            let found = compact(spaced.as_bytes()).unwrap();
+            prop_assert_eq!(&found, &expected);
+            prop_assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), value);
+        }
+
+        #[test]
+        fn an_error_leaves_what_was_there(text in any_text()) {
+            let mut out = b"before".to_vec();
+            match compact_into(&text, &mut out) {
+                Ok(()) => prop_assert!(out.len() > b"before".len()),
+                Err(error) => {
+                    prop_assert_eq!(out, b"before");
+                    prop_assert!(error.offset_value().unwrap() <= text.len() as u64);
+                    prop_assert!(serde_json::from_slice::<Value>(&text).is_err());
+                }
+            }
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let string = prop_oneof![any::<String>(), "[ ,:{}\\[\\]\"\\\\a]{0,90}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            string.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((string.clone(), inner), 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn any_space() -> impl Strategy<Value = String> {
+        prop_oneof![Just(String::new()), Just(" ".to_owned()), "[ \t\n\r]{0,20}"]
+    }
+
+    /// Serialises `value` with the next of `spaces` between any two tokens.
+    fn spread<'a>(value: &Value, spaces: &mut impl Iterator<Item = &'a String>) -> String {
+        let mut space = || spaces.next().cloned().unwrap_or_default();
+        let (before, after) = (space(), space());
+        let tokens = match value {
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| spread(item, spaces)).collect();
+                format!("[{before}{}]", items.join(","))
+            }
+            Value::Object(members) => {
+                let member = |(key, value)| {
+                    let key = spread(&Value::String(String::clone(key)), spaces);
+                    format!("{key}:{}", spread(value, spaces))
+                };
+                let members: Vec<_> = members.iter().map(member).collect();
+                format!("{{{before}{}}}", members.join(","))
+            }
+            leaf => leaf.to_string(),
+        };
+        format!("{before}{tokens}{after}")
+    }
+
+    fn any_text() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u12", " ", "\n", "1", "-", ".5", "e", "+",
+            "true", "nu", "\"a\"", "\"a\":", "{}", "\u{e9}", "\u{feff}", "`",
+        ]);
+        prop_oneof![
+            any::<Vec<u8>>(),
+            prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat().into_bytes()),
+            (any_json(), any::<prop::sample::Index>()).prop_map(|(value, cut)| {
+                let text = value.to_string().into_bytes();
+                text[..cut.index(text.len() + 1)].to_vec()
+            }),
+        ]
+    }
+}

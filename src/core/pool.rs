@@ -1,0 +1,320 @@
+//! One open pool: its memory, its header, and how its control words may be believed.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use super::checkpoint::Checkpoint;
+use super::error::{Error, ErrorKind, Result};
+use super::frame::{FrameHeader, STATE_WORD};
+use super::geometry::Geometry;
+use super::header::{Control, Header, RawHeader};
+use super::layout::{BOOT, DELETED, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
+use super::memory::{Bell, LockWait, Memory, WriterLock};
+
+/// An open pool over some memory. Every storage rule is a method of this type.
+pub struct Pool<M> {
+    pub(super) memory: M,
+    pub(super) header: Header,
+    /// The position of a checkpoint that this handle knows to be durable; 0 for none.
+    pub(super) synced_checkpoint: AtomicU64,
+    frozen: Option<Frozen>,
+}
+
+/// What a read-only opener makes of a pool that was left by an OS crash and that it cannot repair.
+struct Frozen {
+    control: Control,
+    boot: u64,
+    /// Set once a writer has recovered the pool; from then on its control words count.
+    thawed: AtomicBool,
+}
+
+/// How an opener may treat a pool whose control words are of another boot.
+pub enum Recovery<'a, L> {
+    /// Take the lock and rebuild the control words.
+    Write(&'a L, LockWait),
+    /// Store nothing: work out what a recovery would keep, and read that.
+    ReadOnly,
+}
+
+impl<M: Memory> Pool<M> {
+    /// Formats `memory` as an empty pool. The caller makes it durable and gives it a name.
+    pub fn format(memory: &M, header: &Header, boot: u64) {
+        let words = header.encode();
+        for (i, word) in (0..).zip(words) {
+            memory.store(i, word, Relaxed);
+        }
+        let start = header.geometry.first_position();
+        let genesis = genesis(header);
+        let encoded = genesis.encode();
+        let mut frame = encoded.words;
+        frame[STATE_WORD as usize] = encoded.committed;
+        for (i, word) in (header.geometry.word_at(start)..).zip(frame) {
+            memory.store(i, word, Relaxed);
+        }
+        memory.store(OLDEST / WORD, start, Relaxed);
+        memory.store(INTENT / WORD, genesis.end(), Relaxed);
+        memory.store(LAST / WORD, start, Relaxed);
+        Checkpoint {
+            position: start,
+            seq: 0,
+        }
+        .store(memory, 0);
+        memory.store(BOOT / WORD, boot, Relaxed);
+    }
+
+    /// Opens the pool in `memory`, a file of `file_size` bytes, and recovers it first where its control words are
+    /// not of the present `boot`.
+    pub fn open<L: WriterLock>(
+        memory: M,
+        file_size: u64,
+        boot: u64,
+        recovery: Recovery<'_, L>,
+    ) -> Result<Pool<M>> {
+        let mut pool = Pool::with_header(memory, file_size)?;
+        pool.check_deleted()?;
+        if !pool.is_of_boot(boot) {
+            match recovery {
+                Recovery::Write(lock, wait) => {
+                    let _guard = lock.acquire(wait)?;
+                    pool.recover_unless_done(boot)?;
+                }
+                Recovery::ReadOnly => pool.freeze()?,
+            }
+        }
+        pool.newest()?;
+        Ok(pool)
+    }
+
+    /// Opens the pool in `memory` to verify it: as a read-only opener would see it, but with no look at its frames.
+    pub fn open_to_verify(memory: M, file_size: u64, boot: u64) -> Result<Pool<M>> {
+        let mut pool = Pool::with_header(memory, file_size)?;
+        if !pool.is_of_boot(boot) {
+            pool.freeze()?;
+        }
+        Ok(pool)
+    }
+
+    fn with_header(memory: M, file_size: u64) -> Result<Pool<M>> {
+        let header = RawHeader::read(&memory)?.check(file_size)?;
+        Ok(Pool {
+            memory,
+            header,
+            synced_checkpoint: AtomicU64::new(0),
+            frozen: None,
+        })
+    }
+
+    fn is_of_boot(&self, boot: u64) -> bool {
+        self.memory.load(BOOT / WORD, Acquire) == boot // RECOVERED
+    }
+
+    /// Reads what a recovery would keep from now on.
+    fn freeze(&mut self) -> Result<()> {
+        let boot = self.memory.load(BOOT / WORD, Acquire);
+        let control = self.examine()?.control;
+        self.frozen = Some(Frozen {
+            control,
+            boot,
+            thawed: AtomicBool::new(false),
+        });
+        Ok(())
+    }
+
+    /// The memory under this pool.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// The immutable header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The pool's dimensions.
+    pub fn geometry(&self) -> &Geometry {
+        &self.header.geometry
+    }
+
+    /// How often the pool has been recovered.
+    pub fn generation(&self) -> u64 {
+        self.memory.load(GENERATION / WORD, Relaxed)
+    }
+
+    /// `NotFound` once the pool has been deleted.
+    pub fn check_deleted(&self) -> Result<()> {
+        if self.memory.load(DELETED / WORD, Acquire) == 0 {
+            Ok(())
+        } else {
+            Err(deleted())
+        }
+    }
+
+    /// `Corrupt` once any byte may have come from, or gone to, somewhere else than the file.
+    pub(super) fn check_poison(&self) -> Result<()> {
+        if self.memory.poisoned() {
+            Err(poisoned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The position of the newest frame that has seqs missing before it, or higher.
+    pub(super) fn newest_hole(&self) -> u64 {
+        match self.frozen_view() {
+            None => self.memory.load(NEWEST_HOLE / WORD, Relaxed),
+            Some(_) => u64::MAX,
+        }
+    }
+
+    /// The position of the newest committed frame.
+    pub(super) fn last(&self) -> Result<u64> {
+        let last = match self.frozen_view() {
+            None => self.memory.load(LAST / WORD, Acquire), // PUBLISH
+            Some(frozen) => frozen.control.last,
+        };
+        if self.geometry().is_position(last) {
+            Ok(last)
+        } else {
+            Err(bad_last(last))
+        }
+    }
+
+    /// The control words, consistent for a reader.
+    pub(super) fn control(&self) -> Result<Control> {
+        let control = match self.frozen_view() {
+            None => Control::load_shared(&self.memory),
+            Some(frozen) => frozen.control,
+        };
+        let g = self.geometry();
+        if !g.is_position(control.last) {
+            return Err(bad_last(control.last));
+        }
+        if !g.is_position(control.oldest) || control.oldest > control.last {
+            return Err(corrupt(
+                "the control word `oldest` is out of bounds",
+                OLDEST,
+            ));
+        }
+        // `oldest` was loaded after `intent`, so however far writers have got, it is not behind it by more.
+        if control.intent.saturating_sub(control.oldest) > g.ring_size {
+            return Err(corrupt(
+                "the control word `intent` is out of bounds",
+                INTENT,
+            ));
+        }
+        Ok(control)
+    }
+
+    /// Whether no writer has begun to overwrite `position` by now: what was copied from there before is whole.
+    pub(super) fn is_intact(&self, position: u64) -> Result<bool> {
+        self.memory.fence(Acquire); // OVERWRITE
+        if let Some(frozen) = &self.frozen
+            && !frozen.thawed.load(Relaxed)
+        {
+            return Ok(self.frozen_view().is_some());
+        }
+        let intent = self.memory.load(INTENT / WORD, Relaxed);
+        match intent.checked_sub(position) {
+            Some(distance) if distance > self.geometry().ring_size => self.control().map(|_| false),
+            Some(distance) if distance > 0 => Ok(true),
+            _ => Err(corrupt(
+                "the control word `intent` is out of bounds",
+                INTENT,
+            )),
+        }
+    }
+
+    /// The view of a read-only opener, for as long as no writer has recovered the pool.
+    fn frozen_view(&self) -> Option<&Frozen> {
+        let frozen = self
+            .frozen
+            .as_ref()
+            .filter(|frozen| !frozen.thawed.load(Relaxed))?;
+        if self.memory.load(BOOT / WORD, Acquire) == frozen.boot {
+            return Some(frozen);
+        }
+        frozen.thawed.store(true, Relaxed);
+        None
+    }
+
+    /// The header of the newest committed frame. That there is one is what makes a pool whole.
+    pub fn newest(&self) -> Result<FrameHeader> {
+        loop {
+            let last = self.last()?;
+            if let Some(header) = self.read_header(last, last)? {
+                return Ok(header);
+            }
+        }
+    }
+}
+
+/// Deletes the pool in `memory`: marks it, so that no handle accepts another append, takes its name away with
+/// `unlink`, and wakes every sleeper. A mark whose `unlink` fails is taken back.
+///
+/// The pool need not be whole, only recognisable as one. One that is marked already, by a deletion that was killed
+/// half-way, is unlinked all the same.
+pub fn delete<M: Memory, L: WriterLock>(
+    memory: &M,
+    lock: &L,
+    bell: &impl Bell,
+    wait: LockWait,
+    unlink: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    RawHeader::read(memory)?.check_version()?;
+    let _guard = lock.acquire(wait)?;
+    memory.store(DELETED / WORD, 1, Release); // DELETED
+    let unlinked = unlink();
+    if unlinked.is_err() {
+        memory.store(DELETED / WORD, 0, Release);
+    }
+    memory.fence(SeqCst); // BELL
+    bell.ring();
+    unlinked
+}
+
+/// The frame, seq 0, that a pool is created with, so that `last` always names one.
+fn genesis(header: &Header) -> FrameHeader {
+    FrameHeader {
+        position: header.geometry.first_position(),
+        seq: 0,
+        time: header.created,
+        tags_len: 0,
+        data_len: 0,
+        payload_crc: 0,
+        link: 0,
+        hole: false,
+        more: false,
+    }
+}
+
+/// An error of kind `Corrupt` at a byte offset of the pool file.
+pub(super) fn corrupt(what: impl Into<std::borrow::Cow<'static, str>>, offset: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, what)
+        .hint("run `plasmite doctor` on the pool to see what is damaged")
+        .offset(offset)
+}
+
+fn bad_last(last: u64) -> Error {
+    let error = corrupt("the control word `last` names no frame", LAST);
+    if last == 0 {
+        error.hint("the file was truncated or zeroed by another program; restore it from a copy")
+    } else {
+        error
+    }
+}
+
+fn deleted() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "the pool was deleted while it was open",
+    )
+    .hint("create the pool again, then open it anew")
+}
+
+fn poisoned() -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "the pool's file was cut short, or failed to read, while it was open",
+    )
+    .hint("restore the file from a copy, then open the pool anew")
+}

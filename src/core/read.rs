@@ -1,0 +1,183 @@
+//! Copies frames out, re-validates, and checks: the only code that loads from the ring.
+//!
+//! Readers take no lock and make no system call. A copy counts only if, after it was made, no writer had begun to
+//! overwrite its place, and its checksums match.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::error::{Error, Result};
+use super::frame::{FrameHeader, HEADER_WORDS, NotAFrame};
+use super::geometry::padded;
+use super::layout::{FRAME_HEADER_SIZE, MARK, WORD};
+use super::memory::Memory;
+use super::pool::{Pool, corrupt};
+
+/// A reader's own copy of a frame. One buffer serves any number of frames, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    header: Option<FrameHeader>,
+    /// At least as long as the payload; longer after a larger one, to be filled without being cleared.
+    payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The header, if a frame has been read into this buffer.
+    pub fn header(&self) -> Option<&FrameHeader> {
+        self.header.as_ref()
+    }
+
+    /// The tag section: a compact JSON array of strings, or nothing for no tags.
+    pub fn tags(&self) -> &[u8] {
+        let len = self.header.map_or(0, |h| h.tags_len as usize);
+        &self.payload[..len]
+    }
+
+    /// Room for a payload, whatever is in it.
+    fn make_room(&mut self, size: usize) -> &mut [u8] {
+        self.header = None;
+        if self.payload.len() < size {
+            self.payload.resize(size, 0);
+        }
+        &mut self.payload[..size]
+    }
+
+    /// The data: compact JSON text.
+    pub fn data(&self) -> &[u8] {
+        let Some(header) = self.header else {
+            return &[];
+        };
+        let start = padded(u64::from(header.tags_len)) as usize;
+        &self.payload[start..start + header.data_len as usize]
+    }
+}
+
+impl<M: Memory> Pool<M> {
+    /// Copies the frame at `position` into `frame`; `false` if a writer has begun to overwrite it.
+    ///
+    /// `last` is a position that was seen published: nothing beyond that frame is looked at.
+    pub(super) fn read_frame(&self, position: u64, last: u64, frame: &mut Frame) -> Result<bool> {
+        frame.header = None;
+        let Some(header) = self.decode_shared(position, last)? else {
+            return Ok(false);
+        };
+        let payload = frame.make_room(header.payload_size() as usize);
+        self.copy_out(position + FRAME_HEADER_SIZE, payload);
+        if !self.is_intact(position)? {
+            return Ok(false);
+        }
+        if crc32c::crc32c(payload) != header.payload_crc {
+            return Err(self
+                .damaged(position, "the payload's checksum does not match")
+                .seq(header.seq));
+        }
+        self.check_poison()?;
+        frame.header = Some(header);
+        Ok(true)
+    }
+
+    /// Whether the payload behind a header matches it, on a pool whose writers are held off.
+    pub(super) fn payload_matches(&self, header: &FrameHeader, frame: &mut Frame) -> bool {
+        let size = header.payload_size() as usize;
+        let payload = frame.make_room(size);
+        self.copy_out(header.position + FRAME_HEADER_SIZE, payload);
+        crc32c::crc32c(payload) == header.payload_crc
+    }
+
+    /// The header at `position`; `None` if a writer has begun to overwrite it.
+    pub(super) fn read_header(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
+        match self.decode_shared(position, last)? {
+            Some(header) if self.is_intact(position)? => {
+                self.check_poison()?;
+                Ok(Some(header))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Decodes the header at `position` and bounds its length by the ring's size and by what is committed, so that
+    /// the length may be used. What it says still has to be re-validated.
+    fn decode_shared(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
+        match FrameHeader::decode(&self.header_words(position), position) {
+            Ok(header) if self.is_bounded(&header, last) => Ok(Some(header)),
+            found => {
+                if !self.is_intact(position)? {
+                    return Ok(None);
+                }
+                self.check_poison()?;
+                Err(match found {
+                    Ok(_) => self.damaged(position, "the frame's length is out of bounds"),
+                    Err(why) => self.bad_frame(position, why),
+                })
+            }
+        }
+    }
+
+    /// Whether a frame may have this length: at most half the ring, and not beyond what is committed.
+    pub(super) fn is_bounded(&self, header: &FrameHeader, last: u64) -> bool {
+        header.size() <= self.geometry().max_batch()
+            && (header.position == last || header.end() <= last)
+    }
+
+    /// The header at `position` while the lock is held, so that it cannot move.
+    pub(super) fn header_exclusive(&self, position: u64) -> Result<FrameHeader, NotAFrame> {
+        let g = self.geometry();
+        let mut words = [0; HEADER_WORDS];
+        for (at, word) in (position..).step_by(WORD as usize).zip(&mut words) {
+            *word = self.memory.load_exclusive(g.word_at(at));
+        }
+        FrameHeader::decode(&words, position)
+    }
+
+    /// The first header that verifies at or after `position` and before `end`.
+    pub(super) fn resync(&self, position: u64, end: u64) -> Option<FrameHeader> {
+        let g = self.geometry();
+        let mut at = position;
+        while at < end {
+            // Almost every word fails this, so the header is not even loaded.
+            if self.memory.load(g.word_at(at), Relaxed) == at && self.has_mark(at) {
+                if let Ok(header) = FrameHeader::decode(&self.header_words(at), at) {
+                    return Some(header);
+                }
+            }
+            at += WORD;
+        }
+        None
+    }
+
+    fn has_mark(&self, position: u64) -> bool {
+        let state = self.memory.load(
+            self.geometry().word_at(position + FRAME_HEADER_SIZE - WORD),
+            Relaxed,
+        );
+        state.to_le_bytes()[7] == MARK
+    }
+
+    /// The words of a header as they are just now, whatever they are.
+    fn header_words(&self, position: u64) -> [u64; HEADER_WORDS] {
+        let g = self.geometry();
+        let mut words = [0; HEADER_WORDS];
+        for (at, word) in (position..).step_by(WORD as usize).zip(&mut words) {
+            *word = self.memory.load(g.word_at(at), Relaxed);
+        }
+        words
+    }
+
+    /// Copies out of the ring, in two pieces where the frame wraps around its end.
+    fn copy_out(&self, position: u64, into: &mut [u8]) {
+        let g = self.geometry();
+        let to_wrap = g.bytes_to_wrap(position).min(into.len() as u64) as usize;
+        let (first, rest) = into.split_at_mut(to_wrap);
+        self.memory.copy_out(g.word_at(position), first);
+        if !rest.is_empty() {
+            self.memory.copy_out(g.ring_word(), rest);
+        }
+    }
+
+    pub(super) fn bad_frame(&self, position: u64, why: NotAFrame) -> Error {
+        self.damaged(position, why.describe())
+    }
+
+    pub(super) fn damaged(&self, position: u64, what: &'static str) -> Error {
+        corrupt(what, self.geometry().offset_at(position))
+    }
+}

@@ -1,0 +1,249 @@
+//! The bell: a futex in the pool file where there is one, polling elsewhere.
+//!
+//! Nothing but latency depends on it. The wake word is an opaque counter that is only ever compared for equality, so it
+//! has no byte order.
+
+#[cfg(not(feature = "no-wake"))]
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::mapped::MappedFile;
+use crate::core::memory::Bell;
+
+/// How long a wait lasts at most where nobody can be sure to be woken.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A wake word and a waiter flag in a mapped file.
+///
+/// Sleeping on a read-only mapping, which cannot raise the flag, or without futexes, ends after a few milliseconds.
+#[cfg_attr(
+    feature = "no-wake",
+    expect(dead_code, reason = "there is nothing to ring")
+)]
+pub struct FutexBell {
+    map: MappedFile,
+    word: usize,
+    flag: usize,
+}
+
+impl FutexBell {
+    /// A bell over the 32-bit words at byte offsets `word` and `flag`.
+    ///
+    /// # Panics
+    ///
+    /// If an offset is outside the mapping or not a multiple of 4.
+    pub fn new(map: &MappedFile, word: u64, flag: u64) -> FutexBell {
+        let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let (word, flag) = (offset(word), offset(flag));
+        map.word32(word);
+        map.word32(flag);
+        FutexBell {
+            map: map.clone(),
+            word,
+            flag,
+        }
+    }
+}
+
+#[cfg(not(feature = "no-wake"))]
+impl Bell for FutexBell {
+    fn word(&self) -> u32 {
+        // Acquire: whoever sees the word that a ring left raises its flag after that ring lowered it.
+        self.map.word32(self.word).load(Ordering::Acquire)
+    }
+
+    fn raise_flag(&self) {
+        if self.map.writable() {
+            self.map.word32(self.flag).store(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flag_raised(&self) -> bool {
+        self.map.word32(self.flag).load(Ordering::Relaxed) != 0
+    }
+
+    fn ring(&self) {
+        if !self.map.writable() {
+            return;
+        }
+        self.map.word32(self.flag).store(0, Ordering::Relaxed);
+        // Release: the partner of the Acquire in `word`.
+        let word = self.map.word32(self.word);
+        word.fetch_add(1, Ordering::Release);
+        sys::wake_all(word);
+    }
+
+    fn wait(&self, seen: u32, bound: Duration) {
+        let bound = if self.map.writable() {
+            bound
+        } else {
+            bound.min(POLL_INTERVAL)
+        };
+        sys::sleep_on(self.map.word32(self.word), seen, bound);
+    }
+}
+
+#[cfg(feature = "no-wake")]
+impl Bell for FutexBell {
+    fn word(&self) -> u32 {
+        0
+    }
+
+    fn raise_flag(&self) {}
+
+    fn flag_raised(&self) -> bool {
+        false
+    }
+
+    fn ring(&self) {}
+
+    fn wait(&self, _seen: u32, bound: Duration) {
+        std::thread::sleep(bound.min(POLL_INTERVAL));
+    }
+}
+
+/// Futexes shared between processes: the kernel knows them by file and offset, not by address.
+#[cfg(all(target_os = "linux", not(feature = "no-wake")))]
+mod sys {
+    use std::ptr;
+    use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
+
+    pub(super) fn wake_all(word: &AtomicU32) {
+        // SAFETY: the word is borrowed, hence mapped, for the whole call, and a wake takes no other pointer.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAKE,
+                libc::c_int::MAX,
+            );
+        }
+    }
+
+    /// Every outcome is a reason to return: woken, timed out, interrupted, or the word has changed.
+    pub(super) fn sleep_on(word: &AtomicU32, seen: u32, bound: Duration) {
+        // SAFETY: all-zero bytes are a valid `timespec`.
+        let mut timeout: libc::timespec = unsafe { std::mem::zeroed() };
+        timeout.tv_sec = bound.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+        // Less than a thousand million, which any C long holds.
+        timeout.tv_nsec = bound.subsec_nanos() as _;
+        // SAFETY: the word is borrowed, hence mapped, for the whole call, and `timeout` outlives it.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAIT,
+                seen,
+                &raw const timeout,
+                ptr::null::<u32>(),
+                0,
+            );
+        }
+    }
+}
+
+/// No futex that is known to work between processes: sleepers look again every few milliseconds.
+#[cfg(all(not(target_os = "linux"), not(feature = "no-wake")))]
+mod sys {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    pub(super) fn wake_all(_word: &AtomicU32) {}
+
+    pub(super) fn sleep_on(word: &AtomicU32, seen: u32, bound: Duration) {
+        if word.load(Ordering::Relaxed) == seen {
+            std::thread::sleep(bound.min(super::POLL_INTERVAL));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::mapped::Access;
+
+    const WORD: u64 = 1088;
+    const FLAG: u64 = 1092;
+    /// So long that a test which waits for it has failed.
+    const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn bells<const N: usize>(access: [Access; N]) -> [FutexBell; N] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        access.map(|access| {
+            let map = MappedFile::open(file.path(), access, 4096).unwrap();
+            FutexBell::new(&map, WORD, FLAG)
+        })
+    }
+
+    #[test]
+    #[cfg(not(feature = "no-wake"))]
+    fn a_ring_wakes_every_sleeper_of_every_mapping() {
+        let [ringer, a, b] = bells([Access::ReadWrite; 3]);
+        let (asleep, sleepers) = std::sync::mpsc::channel();
+        std::thread::scope(|s| {
+            for bell in [&a, &a, &b, &b] {
+                let asleep = asleep.clone();
+                s.spawn(move || {
+                    let seen = bell.word();
+                    bell.raise_flag();
+                    asleep.send(()).unwrap();
+                    while bell.word() == seen {
+                        bell.wait(seen, FOR_EVER);
+                    }
+                });
+            }
+            (0..4).for_each(|_| sleepers.recv().unwrap());
+            // Long enough for some to be asleep; those that are not return for the changed word.
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(ringer.flag_raised());
+            ringer.ring();
+        });
+        assert!(!ringer.flag_raised());
+    }
+
+    #[test]
+    #[cfg(not(feature = "no-wake"))]
+    fn a_word_that_has_changed_ends_the_wait_at_once() {
+        let [bell] = bells([Access::ReadWrite]);
+        let seen = bell.word();
+        bell.ring();
+        assert_ne!(bell.word(), seen);
+        bell.wait(seen, FOR_EVER);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_bound() {
+        let [bell] = bells([Access::ReadWrite]);
+        bell.wait(bell.word(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_read_only_bell_stores_nothing_and_never_sleeps_for_long() {
+        let [bell, watcher] = bells([Access::ReadOnly, Access::ReadWrite]);
+        bell.raise_flag();
+        bell.ring();
+        assert!(!watcher.flag_raised());
+        assert_eq!(watcher.word(), 0);
+        bell.wait(bell.word(), FOR_EVER);
+    }
+
+    #[test]
+    #[cfg(feature = "no-wake")]
+    fn without_wake_ups_nothing_is_stored_and_nobody_sleeps_for_long() {
+        let [bell] = bells([Access::ReadWrite]);
+        bell.raise_flag();
+        assert!(!bell.flag_raised());
+        bell.ring();
+        assert_eq!(bell.word(), 0);
+        bell.wait(0, FOR_EVER);
+    }
+
+    #[test]
+    #[should_panic(expected = "no 32-bit word")]
+    fn an_offset_outside_the_file_panics() {
+        let [bell] = bells([Access::ReadWrite]);
+        FutexBell::new(&bell.map, 4096, FLAG);
+    }
+}
