@@ -1,0 +1,176 @@
+//! The JSON shapes that every surface shares.
+
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+use serde_json::value::RawValue;
+
+use crate::api::Message;
+use crate::core::error::Error;
+
+/// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
+/// line's end. Tags and data are copied as they are.
+pub(crate) fn write_envelope(message: &Message, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"seq\":");
+    push_decimal(message.seq(), out);
+    out.extend_from_slice(b",\"time\":\"");
+    message.time().write(out);
+    out.extend_from_slice(b"\",\"meta\":{\"tags\":");
+    out.extend_from_slice(message.tags_json().as_bytes());
+    out.extend_from_slice(b"},\"data\":");
+    out.extend_from_slice(message.data_json().as_bytes());
+    out.push(b'}');
+}
+
+/// Serialises a message's envelope. Under `serde_json` tags and data stay the exact text that they are.
+pub(crate) fn serialize_envelope<S: Serializer>(
+    message: &Message,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Meta<'a> {
+        tags: &'a RawValue,
+    }
+    let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom);
+    let mut envelope = serializer.serialize_struct("Envelope", 4)?;
+    envelope.serialize_field("seq", &message.seq())?;
+    envelope.serialize_field("time", &message.time())?;
+    envelope.serialize_field(
+        "meta",
+        &Meta {
+            tags: raw(message.tags_json())?,
+        },
+    )?;
+    envelope.serialize_field("data", raw(message.data_json())?)?;
+    envelope.end()
+}
+
+/// The body that reports an error: `{"error":{"kind":...,"message":...}}`, the rest where known.
+pub fn error_body(error: &Error) -> ErrorBody {
+    ErrorBody {
+        error: error_fields(error),
+    }
+}
+
+/// What stands inside an [`error_body`], for places that hold an error in a field of their own.
+pub fn error_fields(error: &Error) -> ErrorFields {
+    ErrorFields {
+        kind: error.kind().name(),
+        message: error.message().to_owned(),
+        hint: error.hint_text().map(str::to_owned),
+        path: error
+            .path_ref()
+            .map(|path| path.to_string_lossy().into_owned()),
+        seq: error.seq_value(),
+        offset: error.offset_value(),
+        causes: error.causes(),
+    }
+}
+
+/// See [`error_body`].
+#[derive(Debug, Serialize)]
+pub struct ErrorBody {
+    error: ErrorFields,
+}
+
+/// See [`error_fields`]. The order of the fields is the order on the wire.
+#[derive(Debug, Serialize)]
+pub struct ErrorFields {
+    kind: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+}
+
+/// Writes receipts, `{"seq":...,"time":...,"meta":{"tags":[...]},"durability":...}`, one line each.
+///
+/// Everything but the seq is the same for all messages of a batch and is put together once.
+pub struct ReceiptWriter {
+    rest: Vec<u8>,
+}
+
+impl ReceiptWriter {
+    /// Receipts for messages that share `time` (RFC 3339), `tags` (a JSON array) and `durability`.
+    pub fn new(time: &str, tags_json: &str, durability: &str) -> ReceiptWriter {
+        let rest = format!(
+            ",\"time\":\"{time}\",\"meta\":{{\"tags\":{tags_json}}},\"durability\":\"{durability}\"}}\n"
+        );
+        ReceiptWriter { rest: rest.into() }
+    }
+
+    /// Appends the receipt of message `seq`, with its newline, to `out`.
+    pub fn write(&self, seq: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"seq\":");
+        push_decimal(seq, out);
+        out.extend_from_slice(&self.rest);
+    }
+}
+
+/// Appends `number` in decimal, without the detour through the formatting machinery.
+fn push_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::error::ErrorKind;
+
+    fn json(error: &Error) -> String {
+        serde_json::to_string(&error_body(error)).expect("plain fields")
+    }
+
+    #[test]
+    fn an_error_says_only_what_is_known() {
+        let bare = Error::new(ErrorKind::Busy, "the pool is locked");
+        assert_eq!(
+            json(&bare),
+            r#"{"error":{"kind":"Busy","message":"the pool is locked"}}"#
+        );
+    }
+
+    #[test]
+    fn the_fields_of_an_error_come_in_the_order_of_the_contract() {
+        let full = Error::new(ErrorKind::Io, "cannot sync")
+            .offset(7)
+            .seq(99)
+            .path("/p")
+            .hint("look at the disk")
+            .caused_by(std::io::Error::other("no space"));
+        assert_eq!(
+            json(&full),
+            r#"{"error":{"kind":"Io","message":"cannot sync","hint":"look at the disk","path":"/p","seq":99,"offset":7,"causes":["no space"]}}"#
+        );
+    }
+
+    #[test]
+    fn a_receipt_is_one_line_of_json() {
+        let mut out = Vec::new();
+        let receipts = ReceiptWriter::new("2026-11-24T00:27:44.105076723Z", r#"["a"]"#, "fast");
+        for seq in [1, 10, u64::MAX] {
+            receipts.write(seq, &mut out);
+        }
+        let rest = r#","time":"2026-11-24T00:27:44.105076723Z","meta":{"tags":["a"]},"durability":"fast"}"#;
+        let expected = format!(
+            "{{\"seq\":1{rest}\n{{\"seq\":10{rest}\n{{\"seq\":18446744073709551615{rest}\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+}
