@@ -38,10 +38,10 @@ impl PoolRef {
             return PoolRef::named(text.strip_suffix(SUFFIX).unwrap_or(text));
         }
         let path = Path::new(text);
-        let file = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("");
+        let file = match path.file_name().and_then(|name| name.to_str()) {
+            Some(file) if !text.ends_with('/') => file,
+            _ => "",
+        };
         check_name(file.strip_suffix(SUFFIX).unwrap_or(file))?;
         Ok(PoolRef::Path(path.to_owned()))
     }
