@@ -35,6 +35,7 @@ pub mod cli;
 #[doc(hidden)]
 pub mod core;
 #[cfg(not(feature = "internals"))]
+#[expect(unreachable_pub, reason = "the same items are public with `internals`")]
 mod core;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
