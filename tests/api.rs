@@ -740,3 +740,32 @@ fn a_clock_behind_the_newest_message_is_told() {
     assert!(!report.is_corrupt());
     assert_eq!(report.issues.len(), 1);
 }
+
+/// HANDLE-5: a reader of a pool that is due to be recovered does not wait for who holds its lock.
+#[test]
+fn a_reader_waits_for_nobody_also_where_a_recovery_is_due() {
+    let fixture = fixture();
+    let path = fixture.pool().path().to_owned();
+    append(&fixture.client.open_pool(&name()).unwrap(), "1");
+    // A copy is another file, so its control words are not trusted.
+    let copy = path.with_file_name("copy.plasmite");
+    std::fs::copy(&path, &copy).unwrap();
+    let copied = PoolRef::parse("copy").unwrap();
+    let holder = std::fs::File::open(&copy).unwrap();
+    fs2::FileExt::lock_exclusive(&holder).unwrap();
+    let reader = fixture.client.open_pool_to_read(&copied).unwrap();
+    assert_eq!(reader.get(1).unwrap().data_json(), "1");
+    assert_eq!(
+        kind_of(reader.append_json(b"2", &Tags::none(), Durability::Fast)),
+        ErrorKind::Permission
+    );
+    let mut tail = reader.tail(TailOptions::default()).unwrap();
+    fs2::FileExt::unlock(&holder).unwrap();
+    let writer = fixture.client.open_pool(&copied).unwrap();
+    assert_eq!(writer.info().unwrap().generation, 1);
+    assert_eq!(append(&writer, "2"), 2);
+    // The reader goes on with what the writer recovered.
+    let mut message = Message::default();
+    assert_eq!(tail.read(&mut message).unwrap(), Next::Message);
+    assert_eq!(message.seq(), 2);
+}

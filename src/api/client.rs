@@ -99,7 +99,7 @@ impl Client {
             CorePool::format(file, &header, boot);
             Ok(())
         })?;
-        open_file(file, path)
+        open_file(file, path, LOCK_WAIT)
     }
 
     /// Opens a pool to read and write.
@@ -126,9 +126,19 @@ impl Client {
 
     fn open(&self, pool: &PoolRef, access: Access) -> Result<Pool> {
         let path = pool.path_in(&self.dir);
-        MappedFile::open(&path, access, HEADER_SIZE)
-            .and_then(|file| open_file(file, &path))
-            .map_err(|error| error.path(&path))
+        let open_as = |access, wait| {
+            MappedFile::open(&path, access, HEADER_SIZE)
+                .and_then(|file| open_file(file, &path, wait))
+                .map_err(|error| error.path(&path))
+        };
+        if access != Access::Either {
+            return open_as(access, LOCK_WAIT);
+        }
+        match open_as(access, LockWait::AtMost(Duration::ZERO)) {
+            // Somebody is recovering the pool, or stopped while at it. A reader waits for nobody.
+            Err(error) if error.kind() == ErrorKind::Busy => open_as(Access::ReadOnly, LOCK_WAIT),
+            opened => opened,
+        }
     }
 
     /// All pools of the directory, by name. A pool that cannot be read is listed with the reason; a directory that
@@ -222,8 +232,8 @@ fn verify_at(path: &Path) -> Result<Report> {
     CorePool::open_to_verify(file, size, boot)?.verify(now_nanos())
 }
 
-/// Opens the pool in a mapped file, and recovers it where that is due and allowed.
-fn open_file(file: MappedFile, path: &Path) -> Result<Pool> {
+/// Opens the pool in a mapped file, and recovers it where that is due and allowed, once its lock is had.
+fn open_file(file: MappedFile, path: &Path, wait: LockWait) -> Result<Pool> {
     let boot = boot_word(file.file())?;
     let read_only = match (file.writable(), network_file_system(file.file())?, boot) {
         (false, ..) => Some(ReadOnly::Permission),
@@ -235,7 +245,7 @@ fn open_file(file: MappedFile, path: &Path) -> Result<Pool> {
     let bell = FutexBell::new(&file, WAKE_WORD, WAITER_FLAG);
     let size = file.size();
     let recovery = match read_only {
-        None => Recovery::Write(&lock, LOCK_WAIT),
+        None => Recovery::Write(&lock, wait),
         Some(_) => Recovery::ReadOnly,
     };
     let core = CorePool::open(file, size, boot.unwrap_or(0), recovery)?;

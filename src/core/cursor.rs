@@ -230,7 +230,10 @@ impl<M: Memory> Pool<M> {
             if newest.seq == 0 {
                 return Ok(None);
             }
-            if let Found::Frame(oldest) = self.find(Key::Seq(1))? {
+            // Both are retained at the moment the oldest is found, unless writers went all the way round since.
+            if let Found::Frame(oldest) = self.find(Key::Seq(1))?
+                && oldest.position <= newest.position
+            {
                 return Ok(Some((oldest, newest)));
             }
         }
