@@ -44,7 +44,12 @@ pub const fn abi_code(kind: ErrorKind) -> i32 {
 }
 
 const fn row(kind: ErrorKind, exit: u8, http: u16, abi: i32) -> Codes {
-    Codes { kind, exit, http, abi }
+    Codes {
+        kind,
+        exit,
+        http,
+        abi,
+    }
 }
 
 const fn codes(kind: ErrorKind) -> &'static Codes {
@@ -79,6 +84,10 @@ mod tests {
         ];
         let table = ErrorKind::ALL.map(|kind| (kind.name(), exit_code(kind), http_status(kind)));
         assert_eq!(table, contract);
-        assert!(ErrorKind::ALL.iter().all(|&kind| abi_code(kind) == i32::from(exit_code(kind))));
+        assert!(
+            ErrorKind::ALL
+                .iter()
+                .all(|&kind| abi_code(kind) == i32::from(exit_code(kind)))
+        );
     }
 }

@@ -1,8 +1,48 @@
-//! The JSON shapes that every surface shares. The envelope itself is written by `Message`.
+//! The JSON shapes that every surface shares.
 
 use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+use serde_json::value::RawValue;
 
+use crate::api::Message;
 use crate::core::error::Error;
+
+/// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
+/// line's end. Tags and data are copied as they are.
+pub(crate) fn write_envelope(message: &Message, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"seq\":");
+    push_decimal(message.seq(), out);
+    out.extend_from_slice(b",\"time\":\"");
+    message.time().write(out);
+    out.extend_from_slice(b"\",\"meta\":{\"tags\":");
+    out.extend_from_slice(message.tags_json().as_bytes());
+    out.extend_from_slice(b"},\"data\":");
+    out.extend_from_slice(message.data_json().as_bytes());
+    out.push(b'}');
+}
+
+/// Serialises a message's envelope. Under `serde_json` tags and data stay the exact text that they are.
+pub(crate) fn serialize_envelope<S: Serializer>(
+    message: &Message,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Meta<'a> {
+        tags: &'a RawValue,
+    }
+    let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom);
+    let mut envelope = serializer.serialize_struct("Envelope", 4)?;
+    envelope.serialize_field("seq", &message.seq())?;
+    envelope.serialize_field("time", &message.time())?;
+    envelope.serialize_field(
+        "meta",
+        &Meta {
+            tags: raw(message.tags_json())?,
+        },
+    )?;
+    envelope.serialize_field("data", raw(message.data_json())?)?;
+    envelope.end()
+}
 
 /// The body that reports an error: `{"error":{"kind":...,"message":...}}`, the rest where known.
 pub fn error_body(error: &Error) -> ErrorBody {
@@ -17,7 +57,9 @@ pub fn error_fields(error: &Error) -> ErrorFields {
         kind: error.kind().name(),
         message: error.message().to_owned(),
         hint: error.hint_text().map(str::to_owned),
-        path: error.path_ref().map(|path| path.to_string_lossy().into_owned()),
+        path: error
+            .path_ref()
+            .map(|path| path.to_string_lossy().into_owned()),
         seq: error.seq_value(),
         offset: error.offset_value(),
         causes: error.causes(),
@@ -57,8 +99,9 @@ pub struct ReceiptWriter {
 impl ReceiptWriter {
     /// Receipts for messages that share `time` (RFC 3339), `tags` (a JSON array) and `durability`.
     pub fn new(time: &str, tags_json: &str, durability: &str) -> ReceiptWriter {
-        let rest =
-            format!(",\"time\":\"{time}\",\"meta\":{{\"tags\":{tags_json}}},\"durability\":\"{durability}\"}}\n");
+        let rest = format!(
+            ",\"time\":\"{time}\",\"meta\":{{\"tags\":{tags_json}}},\"durability\":\"{durability}\"}}\n"
+        );
         ReceiptWriter { rest: rest.into() }
     }
 
@@ -125,7 +168,9 @@ mod tests {
             receipts.write(seq, &mut out);
         }
         let rest = r#","time":"2026-11-24T00:27:44.105076723Z","meta":{"tags":["a"]},"durability":"fast"}"#;
-        let expected = format!("{{\"seq\":1{rest}\n{{\"seq\":10{rest}\n{{\"seq\":18446744073709551615{rest}\n");
+        let expected = format!(
+            "{{\"seq\":1{rest}\n{{\"seq\":10{rest}\n{{\"seq\":18446744073709551615{rest}\n"
+        );
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }

@@ -84,7 +84,10 @@ impl Batch {
             self.text.truncate(start);
             return Err(error);
         }
-        self.messages.push(Extent { tags_end, data_end: self.text.len() });
+        self.messages.push(Extent {
+            tags_end,
+            data_end: self.text.len(),
+        });
         self.frame_bytes += self.entry(start, self.messages.len() - 1).frame_size();
         Ok(())
     }
@@ -129,14 +132,21 @@ impl Batch {
     /// The messages as they are stored.
     pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + Clone {
         (0..self.messages.len()).map(|i| {
-            let start = if i == 0 { 0 } else { self.messages[i - 1].data_end };
+            let start = if i == 0 {
+                0
+            } else {
+                self.messages[i - 1].data_end
+            };
             self.entry(start, i)
         })
     }
 
     fn entry(&self, start: usize, i: usize) -> Entry<'_> {
         let Extent { tags_end, data_end } = self.messages[i];
-        Entry { tags: &self.text[start..tags_end], data: &self.text[tags_end..data_end] }
+        Entry {
+            tags: &self.text[start..tags_end],
+            data: &self.text[tags_end..data_end],
+        }
     }
 }
 
@@ -146,7 +156,10 @@ mod tests {
 
     #[test]
     fn tags_are_json_strings() {
-        assert_eq!(Tags::new(["a", "b\"c", "a"]).as_json(), r#"["a","b\"c","a"]"#);
+        assert_eq!(
+            Tags::new(["a", "b\"c", "a"]).as_json(),
+            r#"["a","b\"c","a"]"#
+        );
         assert_eq!(Tags::new([""; 0]).as_json(), "[]");
         assert!(Tags::none().stored().is_empty());
     }
@@ -156,11 +169,29 @@ mod tests {
         let mut batch = Batch::new();
         batch.push_json(b" [1, 2] ", &Tags::new(["t"])).unwrap();
         let size = batch.frame_bytes();
-        assert_eq!(batch.push_json(b"[1,", &Tags::new(["u"])).unwrap_err().kind(), ErrorKind::Usage);
+        assert_eq!(
+            batch
+                .push_json(b"[1,", &Tags::new(["u"]))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Usage
+        );
         batch.push(&"x", &Tags::none()).unwrap();
         let entries: Vec<_> = batch.entries().collect();
-        assert_eq!(entries[0], Entry { tags: b"[\"t\"]", data: b"[1,2]" });
-        assert_eq!(entries[1], Entry { tags: b"", data: b"\"x\"" });
+        assert_eq!(
+            entries[0],
+            Entry {
+                tags: b"[\"t\"]",
+                data: b"[1,2]"
+            }
+        );
+        assert_eq!(
+            entries[1],
+            Entry {
+                tags: b"",
+                data: b"\"x\""
+            }
+        );
         assert_eq!(batch.frame_bytes(), size + 48 + 8);
         batch.clear();
         assert!(batch.is_empty() && batch.frame_bytes() == 0);

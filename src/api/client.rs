@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,12 +10,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::message::Timestamp;
 use super::pool::{Bounds, Pool, ReadOnly, Shared};
 use super::pool_ref::{PoolRef, is_pool_file, name_of};
-use super::verify::Report;
 use crate::core::geometry::Geometry;
 use crate::core::header::Header;
 use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, WAITER_FLAG, WAKE_WORD};
 use crate::core::memory::LockWait;
 use crate::core::pool::{self as core_pool, Pool as CorePool, Recovery};
+use crate::core::verify::Report;
 use crate::platform::boot::{boot_word, network_file_system};
 use crate::platform::clock::now_nanos;
 use crate::platform::create::{create, delete, random_bytes};
@@ -76,23 +77,29 @@ impl Client {
     /// `Permission`; `Io`, also when the disk is full.
     pub fn create_pool(&self, pool: &PoolRef, options: CreateOptions) -> Result<Pool> {
         let path = pool.path_in(&self.dir);
-        self.create_at(&path, options).map_err(|error| error.path(&path))
+        self.create_at(&path, options)
+            .map_err(|error| error.path(&path))
     }
 
     fn create_at(&self, path: &Path, options: CreateOptions) -> Result<Pool> {
         let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
         let geometry = Geometry::for_file(size, options.index_capacity)?;
         if path.parent() == Some(&self.dir) {
-            fs::create_dir_all(&self.dir).map_err(|cause| from_io("the pool directory cannot be created", cause))?;
+            fs::create_dir_all(&self.dir)
+                .map_err(|cause| from_io("the pool directory cannot be created", cause))?;
         }
-        let header = Header { uuid: random_uuid()?, created: now_nanos(), geometry };
+        let header = Header {
+            uuid: random_uuid()?,
+            created: now_nanos(),
+            geometry,
+        };
         let file = create(path, size, |file| {
             refuse_unfit(file)?;
             let boot = boot_word(file.file())?.unwrap_or(0);
             CorePool::format(file, &header, boot);
             Ok(())
         })?;
-        open_file(file, path)
+        open_file(file, path, LOCK_WAIT)
     }
 
     /// Opens a pool to read and write.
@@ -104,10 +111,8 @@ impl Client {
     /// process holds its lock; `Io`.
     pub fn open_pool(&self, pool: &PoolRef) -> Result<Pool> {
         let opened = self.open(pool, Access::ReadWrite)?;
-        match opened.shared.read_only {
-            None => Ok(opened),
-            Some(_) => Err(opened.refusal()),
-        }
+        opened.check_writable()?;
+        Ok(opened)
     }
 
     /// Opens a pool to read. Where the file may be written too, readers are woken rather than having to poll.
@@ -121,9 +126,19 @@ impl Client {
 
     fn open(&self, pool: &PoolRef, access: Access) -> Result<Pool> {
         let path = pool.path_in(&self.dir);
-        MappedFile::open(&path, access, HEADER_SIZE)
-            .and_then(|file| open_file(file, &path))
-            .map_err(|error| error.path(&path))
+        let open_as = |access, wait| {
+            MappedFile::open(&path, access, HEADER_SIZE)
+                .and_then(|file| open_file(file, &path, wait))
+                .map_err(|error| error.path(&path))
+        };
+        if access != Access::Either {
+            return open_as(access, LOCK_WAIT);
+        }
+        match open_as(access, LockWait::AtMost(Duration::ZERO)) {
+            // Somebody is recovering the pool, or stopped while at it. A reader waits for nobody.
+            Err(error) if error.kind() == ErrorKind::Busy => open_as(Access::ReadOnly, LOCK_WAIT),
+            opened => opened,
+        }
     }
 
     /// All pools of the directory, by name. A pool that cannot be read is listed with the reason; a directory that
@@ -133,7 +148,8 @@ impl Client {
     ///
     /// `Permission` or `Io` if the directory cannot be read.
     pub fn list_pools(&self) -> Result<Vec<PoolEntry>> {
-        let unreadable = |cause| from_io("the pool directory cannot be read", cause).path(&self.dir);
+        let unreadable =
+            |cause| from_io("the pool directory cannot be read", cause).path(&self.dir);
         let entries = match fs::read_dir(&self.dir) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(unreadable)?,
@@ -142,7 +158,9 @@ impl Client {
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
             // A pool that goes away between the listing and the look is not there.
-            if let Some(found) = is_pool_file(&path).then(|| fs::metadata(&path).ok()).flatten()
+            if let Some(found) = is_pool_file(&path)
+                .then(|| fs::metadata(&path).ok())
+                .flatten()
                 && found.is_file()
             {
                 pools.push(self.entry(path, &found));
@@ -153,7 +171,10 @@ impl Client {
     }
 
     fn entry(&self, path: PathBuf, found: &fs::Metadata) -> PoolEntry {
-        let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = found
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let opened = self.open_pool_to_read(&PoolRef::Path(path.clone()));
         PoolEntry {
             name: name_of(&path),
@@ -182,7 +203,11 @@ impl Client {
         let bell = FutexBell::new(&file, WAKE_WORD, WAITER_FLAG);
         core_pool::delete(&file, &lock, &bell, LOCK_WAIT, || {
             // Under the lock nobody else deletes this file; what has the name now may still be another.
-            if file.is_at(path)? { delete(path) } else { Err(replaced()) }
+            if is_at(&file, path) {
+                delete(path)
+            } else {
+                Err(replaced())
+            }
         })
     }
 
@@ -207,8 +232,8 @@ fn verify_at(path: &Path) -> Result<Report> {
     CorePool::open_to_verify(file, size, boot)?.verify(now_nanos())
 }
 
-/// Opens the pool in a mapped file, and recovers it where that is due and allowed.
-fn open_file(file: MappedFile, path: &Path) -> Result<Pool> {
+/// Opens the pool in a mapped file, and recovers it where that is due and allowed, once its lock is had.
+fn open_file(file: MappedFile, path: &Path, wait: LockWait) -> Result<Pool> {
     let boot = boot_word(file.file())?;
     let read_only = match (file.writable(), network_file_system(file.file())?, boot) {
         (false, ..) => Some(ReadOnly::Permission),
@@ -220,7 +245,7 @@ fn open_file(file: MappedFile, path: &Path) -> Result<Pool> {
     let bell = FutexBell::new(&file, WAKE_WORD, WAITER_FLAG);
     let size = file.size();
     let recovery = match read_only {
-        None => Recovery::Write(&lock, LOCK_WAIT),
+        None => Recovery::Write(&lock, wait),
         Some(_) => Recovery::ReadOnly,
     };
     let core = CorePool::open(file, size, boot.unwrap_or(0), recovery)?;
@@ -247,6 +272,12 @@ fn refuse_unfit(file: &MappedFile) -> Result<()> {
     Ok(())
 }
 
+/// Whether the name still leads to this file.
+fn is_at(file: &MappedFile, path: &Path) -> bool {
+    let ours = file.identity();
+    fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.device, ours.inode))
+}
+
 /// A random UUID, version 4.
 fn random_uuid() -> Result<[u8; 16]> {
     let mut uuid = random_bytes::<16>()?;
@@ -256,8 +287,11 @@ fn random_uuid() -> Result<[u8; 16]> {
 }
 
 fn replaced() -> Error {
-    Error::new(ErrorKind::NotFound, "the pool was replaced while it was being deleted")
-        .hint("look at what has the name now, and delete again if that is meant")
+    Error::new(
+        ErrorKind::NotFound,
+        "the pool was replaced while it was being deleted",
+    )
+    .hint("look at what has the name now, and delete again if that is meant")
 }
 
 fn from_io(what: &'static str, cause: io::Error) -> Error {
@@ -266,5 +300,7 @@ fn from_io(what: &'static str, cause: io::Error) -> Error {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ErrorKind::Usage,
         _ => ErrorKind::Io,
     };
-    Error::new(kind, what).hint("check the directory given by --dir or PLASMITE_DIR").caused_by(cause)
+    Error::new(kind, what)
+        .hint("check the directory given by --dir or PLASMITE_DIR")
+        .caused_by(cause)
 }

@@ -58,10 +58,12 @@ impl FromStr for Timestamp {
                 .hint("write a time like 2026-11-24T00:27:44Z")
                 .caused_by(cause)
         })?;
-        u64::try_from(time.as_nanosecond()).map(Timestamp).map_err(|_| {
-            Error::new(ErrorKind::Usage, format!("the time {text} is out of range"))
-                .hint("times lie between the years 1970 and 2554")
-        })
+        u64::try_from(time.as_nanosecond())
+            .map(Timestamp)
+            .map_err(|_| {
+                Error::new(ErrorKind::Usage, format!("the time {text} is out of range"))
+                    .hint("times lie between the years 1970 and 2554")
+            })
     }
 }
 
@@ -126,10 +128,16 @@ impl Message {
     /// `Usage` if the data does not have the shape of a `T`.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_str(self.data_json()).map_err(|cause| {
-            Error::new(ErrorKind::Usage, format!("the data of message {} does not have the shape that was asked for", self.seq()))
-                .hint("decode it into another type, or into `serde_json::Value`")
-                .seq(self.seq())
-                .caused_by(cause)
+            Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "the data of message {} does not have the shape that was asked for",
+                    self.seq()
+                ),
+            )
+            .hint("decode it into another type, or into `serde_json::Value`")
+            .seq(self.seq())
+            .caused_by(cause)
         })
     }
 
@@ -157,15 +165,29 @@ mod tests {
     #[test]
     fn a_time_is_shown_with_nine_decimals_in_utc() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000000Z");
-        assert_eq!(Timestamp(1_795_480_064_105_076_723).to_string(), "2026-11-24T00:27:44.105076723Z");
-        assert_eq!(Timestamp(u64::MAX).to_string(), "2554-07-21T23:34:33.709551615Z");
+        assert_eq!(
+            Timestamp(1_795_480_064_105_076_723).to_string(),
+            "2026-11-24T00:27:44.105076723Z"
+        );
+        assert_eq!(
+            Timestamp(u64::MAX).to_string(),
+            "2554-07-21T23:34:33.709551615Z"
+        );
     }
 
     #[test]
     fn a_time_is_read_with_any_offset() {
         let read = |text: &str| text.parse::<Timestamp>();
-        assert_eq!(read("1970-01-01T01:00:00.5+01:00").unwrap(), Timestamp(500_000_000));
-        for bad in ["", "yesterday", "1969-12-31T23:59:59Z", "3000-01-01T00:00:00Z"] {
+        assert_eq!(
+            read("1970-01-01T01:00:00.5+01:00").unwrap(),
+            Timestamp(500_000_000)
+        );
+        for bad in [
+            "",
+            "yesterday",
+            "1969-12-31T23:59:59Z",
+            "3000-01-01T00:00:00Z",
+        ] {
             assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad}");
         }
     }

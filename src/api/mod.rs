@@ -10,7 +10,7 @@ mod tail;
 pub use batch::{Batch, Tags};
 pub use client::{Client, CreateOptions, PoolEntry};
 pub use message::{Message, Timestamp};
-pub use pool::{Bounds, Durability, Pool, PoolInfo, Receipt};
+pub use pool::{Age, Bounds, Durability, Metrics, Pool, PoolInfo, Receipt, Utilization};
 pub use pool_ref::PoolRef;
 pub use tail::{Canceller, EndReason, Gap, GapPolicy, Next, Start, Tail, TailOptions};
 

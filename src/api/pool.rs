@@ -11,11 +11,11 @@ use serde::Serialize;
 use super::batch::{Batch, Tags};
 use super::message::{Message, Timestamp};
 use super::tail::{Tail, TailOptions};
-use super::verify::Report;
 use crate::core::append::When;
 use crate::core::layout::FORMAT_VERSION;
 use crate::core::memory::{LockWait, Memory};
 use crate::core::pool::Pool as CorePool;
+use crate::core::verify::Report;
 use crate::platform::clock::now_nanos;
 use crate::platform::fork::fork_count;
 use crate::platform::futex::FutexBell;
@@ -53,7 +53,10 @@ impl std::str::FromStr for Durability {
         match text {
             "fast" => Ok(Durability::Fast),
             "flush" => Ok(Durability::Flush),
-            _ => Err(Error::new(ErrorKind::Usage, format!("`{text}` is not a durability")).hint("use fast or flush")),
+            _ => Err(
+                Error::new(ErrorKind::Usage, format!("`{text}` is not a durability"))
+                    .hint("use fast or flush"),
+            ),
         }
     }
 }
@@ -85,7 +88,10 @@ pub struct Bounds {
 /// What there is to know about a pool. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are those of the JSON form, which `spec/v0` defines")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the JSON form, which `spec/v0` defines"
+)]
 pub struct PoolInfo {
     pub name: String,
     pub path: PathBuf,
@@ -106,7 +112,10 @@ pub struct PoolInfo {
 /// How full a pool is, and how old its messages are.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are those of the JSON form, which `spec/v0` defines")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the JSON form, which `spec/v0` defines"
+)]
 pub struct Metrics {
     pub message_count: u64,
     pub seq_span: u64,
@@ -117,7 +126,10 @@ pub struct Metrics {
 /// How much of the ring retained messages take.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are those of the JSON form, which `spec/v0` defines")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the JSON form, which `spec/v0` defines"
+)]
 pub struct Utilization {
     pub used_bytes: u64,
     pub free_bytes: u64,
@@ -127,7 +139,10 @@ pub struct Utilization {
 /// The times of the oldest and the newest message, and how long ago they were.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names are those of the JSON form, which `spec/v0` defines")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the JSON form, which `spec/v0` defines"
+)]
 pub struct Age {
     pub oldest_time: Option<Timestamp>,
     pub newest_time: Option<Timestamp>,
@@ -170,15 +185,41 @@ pub(super) enum ReadOnly {
     NoBootId,
 }
 
+impl ReadOnly {
+    /// What a writer is told.
+    pub(super) fn refusal(self) -> Error {
+        match self {
+            ReadOnly::Permission => Error::new(ErrorKind::Permission, "the pool may only be read")
+                .hint("check who may write the pool's file"),
+            ReadOnly::Network(kind) => Error::new(
+                ErrorKind::Usage,
+                format!("the pool is on a network file system ({kind}), where writers cannot keep out of each other's way"),
+            )
+            .hint("keep pools on a local file system"),
+            ReadOnly::NoBootId => Error::new(
+                ErrorKind::Usage,
+                "the system tells no boot id, so a crash could not be told from a restart",
+            )
+            .hint("make /proc/sys/kernel/random/boot_id readable"),
+        }
+    }
+}
+
 impl Pool {
     pub(super) fn new(shared: Shared) -> Pool {
-        Pool { shared: Arc::new(shared), lock_wait: LockWait::AtMost(LOCK_TIMEOUT) }
+        Pool {
+            shared: Arc::new(shared),
+            lock_wait: LockWait::AtMost(LOCK_TIMEOUT),
+        }
     }
 
     /// The same pool, with another bound on waiting for the writer lock. The default is 5 s; zero tries once.
     #[must_use]
     pub fn with_lock_timeout(&self, bound: Duration) -> Pool {
-        Pool { shared: Arc::clone(&self.shared), lock_wait: LockWait::AtMost(bound) }
+        Pool {
+            shared: Arc::clone(&self.shared),
+            lock_wait: LockWait::AtMost(bound),
+        }
     }
 
     /// The pool's name.
@@ -217,7 +258,12 @@ impl Pool {
     /// # Errors
     ///
     /// As [`append_batch`](Pool::append_batch), and `Usage` if the value cannot be written as JSON.
-    pub fn append<T: Serialize + ?Sized>(&self, data: &T, tags: &Tags, durability: Durability) -> Result<Receipt> {
+    pub fn append<T: Serialize + ?Sized>(
+        &self,
+        data: &T,
+        tags: &Tags,
+        durability: Durability,
+    ) -> Result<Receipt> {
         let mut batch = Batch::new();
         batch.push(data, tags)?;
         self.append_batch(&batch, durability)
@@ -242,19 +288,35 @@ impl Pool {
     /// # Errors
     ///
     /// As [`append_batch`](Pool::append_batch), and `Usage` for stamps that do not grow or do not match the batch.
-    pub fn append_batch_at(&self, batch: &Batch, stamps: &[(u64, Timestamp)], durability: Durability) -> Result<Receipt> {
-        let stamps: Vec<(u64, u64)> = stamps.iter().map(|(seq, time)| (*seq, time.as_nanos())).collect();
+    pub fn append_batch_at(
+        &self,
+        batch: &Batch,
+        stamps: &[(u64, Timestamp)],
+        durability: Durability,
+    ) -> Result<Receipt> {
+        let stamps: Vec<(u64, u64)> = stamps
+            .iter()
+            .map(|(seq, time)| (*seq, time.as_nanos()))
+            .collect();
         self.append_when::<fn() -> u64>(batch, When::Given(&stamps), durability)
     }
 
-    fn append_when<C: FnOnce() -> u64>(&self, batch: &Batch, when: When<'_, C>, durability: Durability) -> Result<Receipt> {
+    fn append_when<C: FnOnce() -> u64>(
+        &self,
+        batch: &Batch,
+        when: When<'_, C>,
+        durability: Durability,
+    ) -> Result<Receipt> {
         self.check_writable()?;
-        let Shared { core, lock, bell, .. } = &*self.shared;
+        let Shared {
+            core, lock, bell, ..
+        } = &*self.shared;
         let appended = core
             .append(lock, bell, self.lock_wait, batch.entries(), when)
             .map_err(|error| self.named(error))?;
         if durability == Durability::Flush {
-            self.sync().map_err(|error| visible_not_durable(error, appended.last_seq))?;
+            self.sync()
+                .map_err(|error| visible_not_durable(error, appended.last_seq))?;
         }
         Ok(Receipt {
             first_seq: appended.first_seq,
@@ -278,12 +340,18 @@ impl Pool {
     fn sync(&self) -> Result<()> {
         if self.shared.sync_failed.load(Ordering::Relaxed) {
             return Err(self.named(
-                Error::new(ErrorKind::Io, "an earlier sync failed, so what is on the disk is unknown")
-                    .hint("open the pool anew, and check the disk"),
+                Error::new(
+                    ErrorKind::Io,
+                    "an earlier sync failed, so what is on the disk is unknown",
+                )
+                .hint("open the pool anew, and check the disk"),
             ));
         }
         let synced = self.shared.core.flush(&self.shared.lock, self.lock_wait);
-        if synced.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
+        if synced
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Io)
+        {
             self.shared.sync_failed.store(true, Ordering::Relaxed);
         }
         synced.map_err(|error| self.named(error))
@@ -296,8 +364,14 @@ impl Pool {
     /// `NotFound` if it was overwritten, never used, or is yet to come; `Corrupt` if its frame is damaged.
     pub fn get(&self, seq: u64) -> Result<Message> {
         let mut message = Message::default();
-        self.check_there()?;
-        self.shared.core.get(seq, &mut message.frame).map_err(|error| self.named(error))?;
+        self.shared
+            .core
+            .check_deleted()
+            .map_err(|error| self.named(error))?;
+        self.shared
+            .core
+            .get(seq, &mut message.frame)
+            .map_err(|error| self.named(error))?;
         Ok(message)
     }
 
@@ -308,7 +382,11 @@ impl Pool {
     /// `Corrupt` if the pool is damaged, `NotFound` once it was deleted.
     pub fn bounds(&self) -> Result<Bounds> {
         self.check_there()?;
-        let bounds = self.shared.core.bounds().map_err(|error| self.named(error))?;
+        let bounds = self
+            .shared
+            .core
+            .bounds()
+            .map_err(|error| self.named(error))?;
         Ok(Bounds {
             oldest: bounds.map(|(oldest, _)| oldest.seq),
             newest: bounds.map(|(_, newest)| newest.seq),
@@ -342,7 +420,10 @@ impl Pool {
             index_size_bytes: g.ring_offset - g.index_offset,
             ring_offset: g.ring_offset,
             ring_size: g.ring_size,
-            bounds: Bounds { oldest: bounds.map(|b| b.0.seq), newest: bounds.map(|b| b.1.seq) },
+            bounds: Bounds {
+                oldest: bounds.map(|b| b.0.seq),
+                newest: bounds.map(|b| b.1.seq),
+            },
             metrics: Metrics {
                 message_count: core.message_count()?,
                 seq_span: bounds.map_or(0, |(oldest, newest)| newest.seq - oldest.seq + 1),
@@ -356,7 +437,10 @@ impl Pool {
                     newest_time: times.map(|t| Timestamp::from_nanos(t.1)),
                     oldest_age_ms: times.map(|t| millis(now.saturating_sub(t.0))),
                     newest_age_ms: times.map(|t| millis(now.saturating_sub(t.1))),
-                    clock_behind_ms: times.and_then(|t| t.1.checked_sub(now)).filter(|n| *n > 0).map(millis),
+                    clock_behind_ms: times
+                        .and_then(|t| t.1.checked_sub(now))
+                        .filter(|n| *n > 0)
+                        .map(millis),
                 },
             },
             uuid: uuid_text(&core.header().uuid),
@@ -373,7 +457,10 @@ impl Pool {
     /// `NotFound` once the pool was deleted. Damage is in the report.
     pub fn verify(&self) -> Result<Report> {
         self.check_there()?;
-        self.shared.core.verify(now_nanos()).map_err(|error| self.named(error))
+        self.shared
+            .core
+            .verify(now_nanos())
+            .map_err(|error| self.named(error))
     }
 
     /// Follows the pool, from where the options say.
@@ -389,32 +476,22 @@ impl Pool {
     /// `NotFound` or `Corrupt` if the file is no longer what it was, asked of the system at once.
     fn check_there(&self) -> Result<()> {
         let core = &self.shared.core;
-        core.check_deleted().and_then(|()| core.memory().check(None)).map_err(|error| self.named(error))
+        core.check_deleted()
+            .and_then(|()| core.memory().check(None))
+            .map_err(|error| self.named(error))
     }
 
-    fn check_writable(&self) -> Result<()> {
-        let refusal = match self.shared.read_only {
-            _ if self.shared.forks != fork_count() => Error::new(
-                ErrorKind::Usage,
-                "the pool was opened before a fork, and its lock does not tell parent from child",
-            )
-            .hint("open the pool anew in the child"),
-            None => return Ok(()),
-            Some(ReadOnly::Permission) => {
-                Error::new(ErrorKind::Permission, "the pool may only be read").hint("check who may write the pool's file")
-            }
-            Some(ReadOnly::Network(kind)) => Error::new(
-                ErrorKind::Usage,
-                format!("the pool is on a network file system ({kind}), where writers cannot keep out of each other's way"),
-            )
-            .hint("keep pools on a local file system"),
-            Some(ReadOnly::NoBootId) => Error::new(
-                ErrorKind::Usage,
-                "the system tells no boot id, so a pool could not be recovered after a crash",
-            )
-            .hint("make /proc/sys/kernel/random/boot_id readable"),
-        };
-        Err(self.named(refusal))
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.shared.forks != fork_count() {
+            return Err(self.named(
+                Error::new(ErrorKind::Usage, "the pool was opened before a fork, and its lock does not tell parent from child")
+                    .hint("open the pool again in the child"),
+            ));
+        }
+        match self.shared.read_only {
+            None => Ok(()),
+            Some(reason) => Err(self.named(reason.refusal())),
+        }
     }
 
     /// Adds which pool it is.
@@ -425,7 +502,10 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.name()).field("path", &self.path()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("name", &self.name())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
     }
 }
 
@@ -434,10 +514,13 @@ fn visible_not_durable(error: Error, seq: u64) -> Error {
         return error.seq(seq);
     }
     let path = error.path_ref().map(Path::to_owned);
-    let outer = Error::new(ErrorKind::Io, format!("message {seq} is visible, but may not survive power loss"))
-        .hint("do not append it again; open the pool anew, and check the disk")
-        .seq(seq)
-        .caused_by(error);
+    let outer = Error::new(
+        ErrorKind::Io,
+        format!("message {seq} is visible, but may not survive power loss"),
+    )
+    .hint("do not append it again; open the pool anew, and check the disk")
+    .seq(seq)
+    .caused_by(error);
     match path {
         Some(path) => outer.path(path),
         None => outer,

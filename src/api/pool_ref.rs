@@ -29,14 +29,19 @@ impl PoolRef {
     /// `Usage` for a name that no pool can have, and for a URL.
     pub fn parse(text: &str) -> Result<PoolRef> {
         if text.starts_with("http://") || text.starts_with("https://") {
-            return Err(usage(format!("`{text}` is a URL, and remote pools are not supported here"))
-                .hint("name a pool of the pool directory, or a path"));
+            return Err(usage(format!(
+                "`{text}` is a URL, and remote pools are not supported here"
+            ))
+            .hint("name a pool of the pool directory, or a path"));
         }
         if !text.contains('/') {
             return PoolRef::named(text.strip_suffix(SUFFIX).unwrap_or(text));
         }
         let path = Path::new(text);
-        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let file = match path.file_name().and_then(|name| name.to_str()) {
+            Some(file) if !text.ends_with('/') => file,
+            _ => "",
+        };
         check_name(file.strip_suffix(SUFFIX).unwrap_or(file))?;
         Ok(PoolRef::Path(path.to_owned()))
     }
@@ -94,7 +99,10 @@ pub(super) fn name_of(path: &Path) -> String {
 /// Whether a directory entry of this name is a pool by its name.
 pub(super) fn is_pool_file(path: &Path) -> bool {
     let file = path.file_name().unwrap_or_default();
-    file.to_str().is_some_and(|file| file.strip_suffix(SUFFIX).is_some_and(|name| check_name(name).is_ok()))
+    file.to_str().is_some_and(|file| {
+        file.strip_suffix(SUFFIX)
+            .is_some_and(|name| check_name(name).is_ok())
+    })
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -111,8 +119,10 @@ fn check_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(usage(format!("the pool name `{}` {why}", name.escape_debug()))
-        .hint("use a name of 1 to 200 bytes without separators and control characters"))
+    Err(
+        usage(format!("the pool name `{}` {why}", name.escape_debug()))
+            .hint("use a name of 1 to 200 bytes without separators and control characters"),
+    )
 }
 
 fn usage(message: String) -> Error {
@@ -136,8 +146,24 @@ mod tests {
     #[test]
     fn names_that_no_pool_can_have_are_usage() {
         let long = "x".repeat(201);
-        for bad in ["", ".", "..", "a\0b", "a\nb", "a\\b", &long, "dir/..", "dir/", ".plasmite", "http://h/p"] {
-            assert_eq!(PoolRef::parse(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a\0b",
+            "a\nb",
+            "a\\b",
+            &long,
+            "dir/..",
+            "dir/",
+            ".plasmite",
+            "http://h/p",
+        ] {
+            assert_eq!(
+                PoolRef::parse(bad).unwrap_err().kind(),
+                ErrorKind::Usage,
+                "{bad:?}"
+            );
         }
         assert!(PoolRef::parse(&"x".repeat(200)).is_ok());
     }

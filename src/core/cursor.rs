@@ -18,7 +18,7 @@ pub struct Cursor {
     position: u64,
     /// The frame before that, if it was seen: `last` never goes back behind it.
     seen: u64,
-    /// The seq that comes next if nothing is missing; 0 if any will do.
+    /// The seq that comes next if nothing is missing.
     next_seq: u64,
     /// The header CRC of the frame before, if that was seen.
     link: Option<u32>,
@@ -41,13 +41,11 @@ pub enum Step {
 }
 
 impl Cursor {
-    /// At the oldest retained message, whichever that is when it is first read.
+    /// At the oldest message retained now.
     pub fn oldest<M: Memory>(pool: &Pool<M>) -> Result<Cursor> {
-        Ok(Cursor {
-            position: pool.control()?.oldest,
-            seen: 0,
-            next_seq: 0,
-            link: None,
+        Ok(match pool.bounds()? {
+            Some((oldest, _)) => Cursor::before(&oldest),
+            None => Cursor::behind(&pool.newest()?),
         })
     }
 
@@ -106,6 +104,7 @@ impl Cursor {
     }
 
     fn before(frame: &FrameHeader) -> Cursor {
+        // A frame without a predecessor in sight: nothing to compare its link with.
         Cursor {
             position: frame.position,
             seen: 0,
@@ -123,9 +122,9 @@ impl Cursor {
         }
     }
 
-    /// The seq that comes next if nothing is missing; `None` before the first read from the oldest message.
-    pub fn next_seq(&self) -> Option<u64> {
-        (self.next_seq != 0).then_some(self.next_seq)
+    /// The seq that comes next if nothing is missing.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// Takes the next step. On [`Step::Message`] the message is in `frame`.
@@ -167,7 +166,7 @@ impl Cursor {
             return Err("the frame is not linked to the one before it");
         }
         let first = self.next_seq;
-        if header.seq > first && first != 0 {
+        if header.seq > first {
             if self.link.is_some() && !header.hole {
                 return Err("seqs are missing before the frame, and it does not say so");
             }
@@ -177,12 +176,9 @@ impl Cursor {
                 missed: header.seq - first,
             }));
         }
-        let is_wanted = header.seq >= first && header.seq != 0;
-        let next_seq = if header.seq < first || header.seq == 0 {
-            first
-        } else {
-            header.seq + 1
-        };
+        // Frames before the wanted seq: a cursor that waits for one above the newest, or that was put back.
+        let is_wanted = header.seq == first;
+        let next_seq = if is_wanted { first + 1 } else { first };
         *self = Cursor {
             next_seq,
             ..Cursor::behind(header)
@@ -234,7 +230,10 @@ impl<M: Memory> Pool<M> {
             if newest.seq == 0 {
                 return Ok(None);
             }
-            if let Found::Frame(oldest) = self.find(Key::Seq(1))? {
+            // Both are retained at the moment the oldest is found, unless writers went all the way round since.
+            if let Found::Frame(oldest) = self.find(Key::Seq(1))?
+                && oldest.position <= newest.position
+            {
                 return Ok(Some((oldest, newest)));
             }
         }

@@ -67,6 +67,13 @@ pub enum LockWait {
     /// At most this long, then `Busy`. Zero tries once.
     AtMost(Duration),
     /// As long as it takes.
+    #[cfg_attr(
+        not(any(test, feature = "internals")),
+        expect(
+            dead_code,
+            reason = "the interfaces all bound their waiting; the harnesses need not"
+        )
+    )]
     Forever,
 }
 

@@ -28,6 +28,7 @@ pub mod error;
 pub mod frame;
 pub mod geometry;
 pub mod header;
+#[cfg(any(test, feature = "internals"))]
 pub mod heap;
 pub mod index;
 pub mod json;

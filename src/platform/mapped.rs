@@ -141,11 +141,6 @@ impl MappedFile {
         &self.shared.file
     }
 
-    /// The name that the file was opened under.
-    pub fn path(&self) -> &Path {
-        &self.shared.path
-    }
-
     /// Half a word, for the futex. `offset` is in bytes; words used this way are never accessed as `u64`.
     ///
     /// # Panics
