@@ -52,10 +52,22 @@ feed them with --durability flush.";
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where pools are kept [env: PLASMITE_DIR] [default: ~/.plasmite/pools]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
     dir: Option<PathBuf>,
     /// When to colour text for people; auto heeds NO_COLOR
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
     pub(crate) color: Color,
 }
 
@@ -77,7 +89,9 @@ pub(crate) enum Command {
     #[command(after_help = FEED_EXAMPLES)]
     Feed(FeedArgs),
     /// Print one message
-    #[command(after_help = "Examples:\n  plasmite fetch chat 42\n  plasmite fetch chat 42 --json | jq .data")]
+    #[command(
+        after_help = "Examples:\n  plasmite fetch chat 42\n  plasmite fetch chat 42 --json | jq .data"
+    )]
     Fetch(FetchArgs),
     /// Print messages as they come
     #[command(after_help = FOLLOW_EXAMPLES)]
@@ -261,7 +275,13 @@ pub(crate) struct FollowArgs {
     #[command(flatten)]
     pub(crate) format: StreamFlags,
     /// What to do when messages were overwritten before they could be read
-    #[arg(long, value_enum, value_name = "ACTION", default_value_t, help_heading = "Missing messages")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ACTION",
+        default_value_t,
+        help_heading = "Missing messages"
+    )]
     pub(crate) gap: OnGap,
     /// Do not mention missing messages
     #[arg(long, help_heading = "Missing messages")]
@@ -334,8 +354,12 @@ pub(crate) enum StreamFormat {
 /// Reads the command line. `None` if it asked for help or the version, which are then printed.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseEnd> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let matches = Cli::command().color(early_colour(&args)).try_get_matches_from(args);
-    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(parse_end)
+    let matches = Cli::command()
+        .color(early_colour(&args))
+        .try_get_matches_from(args);
+    matches
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(parse_end)
 }
 
 /// Why there is no command to run.
@@ -368,15 +392,22 @@ impl Global {
 
     /// The pools of the pool directory.
     pub(crate) fn client(&self) -> Result<Client> {
-        let of_environment = || std::env::var_os("PLASMITE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let of_environment = || {
+            std::env::var_os("PLASMITE_DIR")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+        };
         let of_home = || {
             let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
             home.map(|home| home.join(".plasmite/pools"))
         };
         let dir = self.dir.clone().or_else(of_environment).or_else(of_home);
         dir.map(Client::new).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "there is no home directory to keep pools in")
-                .hint("name the pool directory with --dir or PLASMITE_DIR, or give the pool as a path")
+            Error::new(
+                ErrorKind::Usage,
+                "there is no home directory to keep pools in",
+            )
+            .hint("name the pool directory with --dir or PLASMITE_DIR, or give the pool as a path")
         })
     }
 }
@@ -385,10 +416,11 @@ impl StreamFlags {
     /// The form to print in, or `Usage` if the flags contradict each other.
     pub(crate) fn resolve(self, is_terminal: bool) -> Result<StreamFormat> {
         match (self.jsonl, self.format) {
-            (true, Some(StreamFormat::Pretty)) => {
-                Err(Error::new(ErrorKind::Usage, "JSON Lines and --format pretty exclude each other")
-                    .hint("give one of --jsonl and --format"))
-            }
+            (true, Some(StreamFormat::Pretty)) => Err(Error::new(
+                ErrorKind::Usage,
+                "JSON Lines and --format pretty exclude each other",
+            )
+            .hint("give one of --jsonl and --format")),
             (true, _) => Ok(StreamFormat::Jsonl),
             (false, Some(format)) => Ok(format),
             (false, None) if is_terminal => Ok(StreamFormat::Pretty),
@@ -399,7 +431,10 @@ impl StreamFlags {
 
 /// `--color` as far as it can be told before parsing, for errors in the rest of the command line.
 fn early_colour(args: &[OsString]) -> clap::ColorChoice {
-    let mut words = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
+    let mut words = args
+        .iter()
+        .map(|arg| arg.to_string_lossy())
+        .take_while(|arg| arg != "--");
     while let Some(word) = words.next() {
         let value = match word.strip_prefix("--color") {
             Some("") => words.next().unwrap_or_default().into_owned(),
@@ -417,7 +452,9 @@ fn early_colour(args: &[OsString]) -> clap::ColorChoice {
 
 fn parse_end(error: clap::Error) -> ParseEnd {
     match error.kind() {
-        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => ParseEnd::Show(error.render()),
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => {
+            ParseEnd::Show(error.render())
+        }
         _ => ParseEnd::Fail(usage_error(&error)),
     }
 }
@@ -425,23 +462,35 @@ fn parse_end(error: clap::Error) -> ParseEnd {
 /// Clap's complaint in our words: its first paragraph is the message; tip and usage make the hint.
 fn usage_error(error: &clap::Error) -> Error {
     let text = error.render().to_string();
-    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: ")).unwrap_or("plasmite");
-    let command: Vec<_> = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    let usage = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Usage: "))
+        .unwrap_or("plasmite");
+    let command: Vec<_> = usage
+        .split(' ')
+        .take_while(|word| !word.starts_with(['[', '<', '-']))
+        .collect();
     let help = format!("'{} --help' shows how it is used", command.join(" "));
     let message = match error.kind() {
-        ClapErrorKind::MissingSubcommand | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ClapErrorKind::MissingSubcommand
+        | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "there is no command to run".to_owned()
         }
         _ => first_paragraph(&text),
     };
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: "));
     let hint = tip.map_or(help.clone(), |tip| format!("{tip}; {help}"));
     Error::new(ErrorKind::Usage, message).hint(hint)
 }
 
 fn first_paragraph(text: &str) -> String {
     let lines = text.trim_start_matches("error: ").lines().map(str::trim);
-    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    lines
+        .take_while(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -456,7 +505,8 @@ where
     T: FromStr + Clone + Send + Sync + 'static,
     T::Err: std::fmt::Display,
 {
-    PossibleValuesParser::new(names).try_map(|name| name.parse().map_err(|error: T::Err| error.to_string()))
+    PossibleValuesParser::new(names)
+        .try_map(|name| name.parse().map_err(|error: T::Err| error.to_string()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ const LISTED_ISSUES: usize = 100;
 
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     let examined = match &args.pool {
-        Some(pool) => Examined { diagnoses: vec![examine_one(global, pool)?], errors: Vec::new() },
+        Some(pool) => Examined {
+            diagnoses: vec![examine_one(global, pool)?],
+            errors: Vec::new(),
+        },
         None => examine_all(global)?,
     };
     let code = examined.exit_code();
@@ -26,7 +29,10 @@ fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
     let reference = PoolRef::parse(pool)?;
     let client = global.client_for(&reference)?;
     let report = client.verify_pool(&reference)?;
-    let path = reference.path_in(client.dir()).to_string_lossy().into_owned();
+    let path = reference
+        .path_in(client.dir())
+        .to_string_lossy()
+        .into_owned();
     Ok(Diagnosis::new(pool.to_owned(), path, &report))
 }
 
@@ -36,7 +42,9 @@ fn examine_all(global: &Global) -> Result<Examined> {
     for entry in client.list_pools()? {
         let path = entry.path.to_string_lossy().into_owned();
         match client.verify_pool(&PoolRef::Path(entry.path)) {
-            Ok(report) => examined.diagnoses.push(Diagnosis::new(entry.name, path, &report)),
+            Ok(report) => examined
+                .diagnoses
+                .push(Diagnosis::new(entry.name, path, &report)),
             Err(error) => examined.errors.push(error),
         }
     }
@@ -56,16 +64,22 @@ impl Examined {
         if self.diagnoses.iter().any(Diagnosis::is_corrupt) {
             return policy::exit_code(ErrorKind::Corrupt);
         }
-        self.errors.first().map_or(0, |error| policy::exit_code(error.kind()))
+        self.errors
+            .first()
+            .map_or(0, |error| policy::exit_code(error.kind()))
     }
 
     fn print(&self, json: bool) -> Result<(), Stop> {
         if json {
-            output::print_json(&Reports { reports: &self.diagnoses })?;
+            output::print_json(&Reports {
+                reports: &self.diagnoses,
+            })?;
         } else if self.diagnoses.is_empty() && self.errors.is_empty() {
             output::print_text("no pools to check\n")?;
         } else {
-            self.diagnoses.iter().try_for_each(|diagnosis| output::print_text(&diagnosis.text()))?;
+            self.diagnoses
+                .iter()
+                .try_for_each(|diagnosis| output::print_text(&diagnosis.text()))?;
         }
         output::flush()?;
         self.errors.iter().for_each(output::report);
@@ -107,7 +121,12 @@ impl Diagnosis {
             status: if report.is_corrupt() { "corrupt" } else { "ok" },
             last_good_seq: report.last_good_seq,
             issue_count: report.issues.len(),
-            issues: report.issues.iter().take(LISTED_ISSUES).map(IssueLine::new).collect(),
+            issues: report
+                .issues
+                .iter()
+                .take(LISTED_ISSUES)
+                .map(IssueLine::new)
+                .collect(),
             remediation_hints: remedies(&pool_ref, report),
             messages: report.messages,
             pool_ref,
@@ -120,11 +139,19 @@ impl Diagnosis {
     }
 
     fn text(&self) -> String {
-        let state = if self.is_corrupt() { style::ERROR } else { style::GOOD };
+        let state = if self.is_corrupt() {
+            style::ERROR
+        } else {
+            style::GOOD
+        };
         let (pool, path, status) = (visible(&self.pool_ref), visible(&self.path), self.status);
         let found = match (self.messages, self.issue_count) {
             (messages, 0) => format!("{}, all sound", count(messages, "message")),
-            (messages, issues) => format!("{} sound, {}", count(messages, "message"), count(issues as u64, "issue")),
+            (messages, issues) => format!(
+                "{} sound, {}",
+                count(messages, "message"),
+                count(issues as u64, "issue")
+            ),
         };
         let mut text = format!("{state}{status}{state:#}  {pool}: {found} ({path})\n");
         for issue in &self.issues {
@@ -147,7 +174,12 @@ impl Diagnosis {
 
 impl IssueLine {
     fn new(issue: &Issue) -> IssueLine {
-        IssueLine { code: issue.code.name(), message: issue.message.clone(), seq: issue.seq, offset: issue.offset }
+        IssueLine {
+            code: issue.code.name(),
+            message: issue.message.clone(),
+            seq: issue.seq,
+            offset: issue.offset,
+        }
     }
 
     fn text(&self) -> String {
@@ -158,7 +190,11 @@ impl IssueLine {
             (None, None) => String::new(),
         };
         let yellow = style::NOTICE;
-        format!("  {yellow}{}{yellow:#}: {}{place}\n", self.code, visible(&self.message))
+        format!(
+            "  {yellow}{}{yellow:#}: {}{place}\n",
+            self.code,
+            visible(&self.message)
+        )
     }
 }
 
@@ -176,14 +212,24 @@ fn remedies(pool_ref: &str, report: &Report) -> Vec<String> {
     }
     let has = |code| report.issues.iter().any(|issue| issue.code == code);
     if has(IssueCode::IndexHint) {
-        hints.push("the index only makes reads faster; its slots are written anew as messages come in".to_owned());
+        hints.push(
+            "the index only makes reads faster; its slots are written anew as messages come in"
+                .to_owned(),
+        );
     }
     if has(IssueCode::ClockBehind) {
-        hints.push("check the system clock; messages repeat the newest time until the clock has caught up".to_owned());
+        hints.push(
+            "check the system clock; messages repeat the newest time until the clock has caught up"
+                .to_owned(),
+        );
     }
     hints
 }
 
 fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }

@@ -36,7 +36,13 @@ pub(super) fn run(global: &Global, args: &FeedArgs, work: &mut Work) -> Outcome 
     }
 }
 
-fn feed_value(global: &Global, args: &FeedArgs, form: StreamFormat, data: &[u8], work: &mut Work) -> Outcome {
+fn feed_value(
+    global: &Global,
+    args: &FeedArgs,
+    form: StreamFormat,
+    data: &[u8],
+    work: &mut Work,
+) -> Outcome {
     let mut feeder = Feeder::new(args, form, work);
     // Bad data is refused before anything is created for it.
     feeder.batch.push_json(data, &feeder.tags)?;
@@ -87,7 +93,10 @@ struct Input {
 }
 
 fn open_input(file: Option<&Path>) -> Result<Input> {
-    let stdin = |path| Input { reader: Box::new(io::stdin().lock()), path };
+    let stdin = |path| Input {
+        reader: Box::new(io::stdin().lock()),
+        path,
+    };
     match file {
         None if io::stdin().is_terminal() => {
             Err(Error::new(ErrorKind::Usage, "there is no message: none was given, and standard input is a terminal")
@@ -116,11 +125,19 @@ impl Input {
 fn input_error(cause: io::Error, path: Option<&Path>) -> Error {
     let (kind, hint) = match cause.kind() {
         io::ErrorKind::NotFound => (ErrorKind::NotFound, "check the path given with --file"),
-        io::ErrorKind::PermissionDenied => (ErrorKind::Permission, "ask for the right to read it, or name another file"),
-        _ => (ErrorKind::Io, "check that it is a file or stream that can be read"),
+        io::ErrorKind::PermissionDenied => (
+            ErrorKind::Permission,
+            "ask for the right to read it, or name another file",
+        ),
+        _ => (
+            ErrorKind::Io,
+            "check that it is a file or stream that can be read",
+        ),
     };
     let name = path.map_or("standard input".into(), |path| path.to_string_lossy());
-    let error = Error::new(kind, format!("cannot read the input from {name}")).hint(hint).caused_by(cause);
+    let error = Error::new(kind, format!("cannot read the input from {name}"))
+        .hint(hint)
+        .caused_by(cause);
     match path {
         Some(path) => error.path(path),
         None => error,
@@ -208,7 +225,11 @@ impl<'a> Feeder<'a> {
         }
         let receipt = self.append_patiently(pool)?;
         self.batch.clear();
-        if self.args.quiet { Ok(()) } else { self.print(receipt) }
+        if self.args.quiet {
+            Ok(())
+        } else {
+            self.print(receipt)
+        }
     }
 
     /// Appends the batch, again and again while other writers keep the pool busy, as far as `--retry` allows.
@@ -216,7 +237,9 @@ impl<'a> Feeder<'a> {
         let delay = self.args.retry_delay.unwrap_or(RETRY_DELAY);
         for _ in 0..self.args.retry {
             match pool.append_batch(&self.batch, self.args.durability) {
-                Err(error) if error.kind() == ErrorKind::Busy => self.work.pause(|| thread::sleep(delay)),
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    self.work.pause(|| thread::sleep(delay))
+                }
                 other => return other,
             }
         }
@@ -228,7 +251,8 @@ impl<'a> Feeder<'a> {
         let time = receipt.time.to_string();
         match self.form {
             StreamFormat::Jsonl => {
-                let receipts = ReceiptWriter::new(&time, self.tags.as_json(), receipt.durability.name());
+                let receipts =
+                    ReceiptWriter::new(&time, self.tags.as_json(), receipt.durability.name());
                 output::print(|out| seqs.for_each(|seq| receipts.write(seq, out)))
             }
             StreamFormat::Pretty => {
@@ -246,6 +270,9 @@ impl<'a> Feeder<'a> {
 
 /// The error of a record, with the line on which the record begins.
 fn at_line(line: u64, error: &Error) -> Error {
-    let hint = error.hint_text().map_or_else(|| "correct the record, or pass over bad ones with -e skip".to_owned(), str::to_owned);
+    let hint = error.hint_text().map_or_else(
+        || "correct the record, or pass over bad ones with -e skip".to_owned(),
+        str::to_owned,
+    );
     Error::new(error.kind(), format!("line {line}: {}", error.message())).hint(hint)
 }

@@ -6,7 +6,10 @@ use crate::api::PoolRef;
 
 pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
     let pool = PoolRef::parse(&args.pool)?;
-    let message = global.client_for(&pool)?.open_pool_to_read(&pool)?.get(args.seq)?;
+    let message = global
+        .client_for(&pool)?
+        .open_pool_to_read(&pool)?
+        .get(args.seq)?;
     if args.json.json || !output::stdout_is_terminal() {
         output::print(|out| {
             message.write_envelope(out);

@@ -37,8 +37,16 @@ const STACK_BYTES: usize = 512 * 1024 * 1024;
 const RECURSION_BYTES: usize = 128 * 1024 * 1024;
 
 /// Builtins with effects beyond their output.
-const LEFT_OUT: [&str; 8] =
-    ["env", "halt", "halt_error", "debug", "debug_empty", "stderr", "stderr_empty", "input_line_number"];
+const LEFT_OUT: [&str; 8] = [
+    "env",
+    "halt",
+    "halt_error",
+    "debug",
+    "debug_empty",
+    "stderr",
+    "stderr_empty",
+    "input_line_number",
+];
 /// The builtin that looks at the stack. No filter can name it, since `!` begins no identifier.
 const GUARD: &str = "!guard";
 /// The definition that holds the filter itself.
@@ -70,7 +78,10 @@ struct Filter {
 impl Filters {
     /// Compiles the filters. `Usage` names the filter, the place and what is wrong there.
     pub(crate) fn compile(texts: &[String]) -> Result<Filters> {
-        let filters = texts.iter().map(|text| Filter::compile(text)).collect::<Result<_>>()?;
+        let filters = texts
+            .iter()
+            .map(|text| Filter::compile(text))
+            .collect::<Result<_>>()?;
         Ok(Filters {
             filters,
             envelope: Vec::new(),
@@ -109,7 +120,10 @@ pub(crate) fn running_on() -> Option<u64> {
 
 /// How much memory a filter may take: plenty for any honest one, as a multiple of the message where that is large.
 pub(crate) fn memory_limit() -> u64 {
-    ENVELOPE_BYTES.load(Ordering::Relaxed).saturating_mul(64).saturating_add(1 << 30)
+    ENVELOPE_BYTES
+        .load(Ordering::Relaxed)
+        .saturating_mul(64)
+        .saturating_add(1 << 30)
 }
 
 /// Ends the process with the code of `Usage`, instead of a crash, if a filter uses up the stack after all.
@@ -120,7 +134,12 @@ pub(crate) fn exit_on_overflow() {
     let usage = i32::from(crate::policy::exit_code(ErrorKind::Usage));
     let condition = Arc::new(AtomicBool::new(true));
     // Without this such a filter still ends the process, only less well, so a failure is not worth an error.
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, usage, condition).ok();
+    signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGABRT,
+        usage,
+        condition,
+    )
+    .ok();
 }
 
 /// Runs `work` on a thread that filters may run on.
@@ -128,21 +147,28 @@ pub(crate) fn on_filter_thread<T: Send, E: Send + From<Error>>(
     work: impl FnOnce() -> Result<T, E> + Send,
 ) -> Result<T, E> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name("filter".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread::Builder::new()
+            .name("filter".to_owned())
+            .stack_size(STACK_BYTES);
         let handle = thread.spawn_scoped(scope, work).map_err(|cause| {
             Error::new(ErrorKind::Io, "cannot start a thread for the filter")
                 .hint("check the limits on memory and processes")
                 .caused_by(cause)
         })?;
-        handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        handle
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
 impl Filter {
     fn compile(text: &str) -> Result<Filter> {
         if text.len() > MAX_FILTER_BYTES {
-            return Err(Error::new(ErrorKind::Usage, format!("a filter of {} bytes is too long", text.len()))
-                .hint(format!("filters may have up to {MAX_FILTER_BYTES} bytes")));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("a filter of {} bytes is too long", text.len()),
+            )
+            .hint(format!("filters may have up to {MAX_FILTER_BYTES} bytes")));
         }
         let mut body = parse(text)?;
         guard_definitions(&mut body);
@@ -178,7 +204,9 @@ impl Filter {
     fn failure(&self, exception: Exn<'_, Val>) -> Error {
         match exception.get_err() {
             Ok(error) => self.failed(&shorten(&error.to_string())),
-            Err(exception) if exception.clone().get_halt().is_ok() => self.failed("recurses too deep"),
+            Err(exception) if exception.clone().get_halt().is_ok() => {
+                self.failed("recurses too deep")
+            }
             Err(_) => self.failed("breaks out of a label that is not there"),
         }
     }
@@ -192,32 +220,62 @@ impl Filter {
 fn parse(text: &str) -> Result<Term<&str>> {
     let tokens = load::Lexer::new(text).lex().map_err(|errors| {
         let first = errors.into_iter().next();
-        first.map_or_else(|| not_jq(text, "", "a token"), |(expected, found)| not_jq(text, found, expected.as_str()))
-    })?;
-    load::Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| {
-        let first = errors.into_iter().next();
         first.map_or_else(
-            || not_jq(text, "", "a term"),
-            |(expected, found)| not_jq(text, load::lex::Token::opt_as_str(found, text), expected.as_str()),
+            || not_jq(text, "", "a token"),
+            |(expected, found)| not_jq(text, found, expected.as_str()),
         )
-    })
+    })?;
+    load::Parser::new(&tokens)
+        .parse(|parser| parser.term())
+        .map_err(|errors| {
+            let first = errors.into_iter().next();
+            first.map_or_else(
+                || not_jq(text, "", "a term"),
+                |(expected, found)| {
+                    not_jq(
+                        text,
+                        load::lex::Token::opt_as_str(found, text),
+                        expected.as_str(),
+                    )
+                },
+            )
+        })
 }
 
 /// Resolves the names in `body` and makes it ready to run.
 fn link(text: &str, body: Term<&str>) -> Result<jaq_core::Filter<Data>> {
-    let builtins = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let builtins = builtins.filter(|def| !LEFT_OUT.contains(&def.name)).map(as_part_of_the_filter);
-    let filter = Def { name: FILTER, args: Vec::new(), body };
+    let builtins = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs());
+    let builtins = builtins
+        .filter(|def| !LEFT_OUT.contains(&def.name))
+        .map(as_part_of_the_filter);
+    let filter = Def {
+        name: FILTER,
+        args: Vec::new(),
+        body,
+    };
     let defs = builtins.chain([filter]);
-    let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let funs = natives.filter(|(name, ..)| !LEFT_OUT.contains(name)).chain([guard()]);
+    let natives = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs());
+    let funs = natives
+        .filter(|(name, ..)| !LEFT_OUT.contains(name))
+        .chain([guard()]);
     let arena = Arena::default();
-    let main = File { code: FILTER, path: () };
+    let main = File {
+        code: FILTER,
+        path: (),
+    };
     let modules = Loader::new(defs).load(&arena, main);
-    let compiled = modules.map_err(|_| not_jq(text, "", "a filter")).and_then(|modules| {
-        let compiler = Compiler::default().with_funs(funs);
-        compiler.compile(modules).map_err(|errors| undefined(text, errors))
-    });
+    let compiled = modules
+        .map_err(|_| not_jq(text, "", "a filter"))
+        .and_then(|modules| {
+            let compiler = Compiler::default().with_funs(funs);
+            compiler
+                .compile(modules)
+                .map_err(|errors| undefined(text, errors))
+        });
     compiled
 }
 
@@ -235,7 +293,11 @@ fn undefined(text: &str, errors: jaq_core::compile::Errors<&str, ()>) -> Error {
         Undefined::Filter(arity) if arity > 0 => format!("/{arity}"),
         _ => String::new(),
     };
-    bad_filter(text, name, &format!("there is no {} '{name}{arity}'", what.as_str()))
+    bad_filter(
+        text,
+        name,
+        &format!("there is no {} '{name}{arity}'", what.as_str()),
+    )
 }
 
 /// Puts a look at the stack before the body of every definition, since only definitions recurse.
@@ -258,7 +320,12 @@ fn guarded(body: Term<&str>) -> Term<&str> {
 fn visit<'s>(term: &mut Term<&'s str>, f: &mut impl FnMut(&mut Term<&'s str>)) {
     f(term);
     match term {
-        Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) | Term::Arr(None) => {}
+        Term::Id
+        | Term::Recurse
+        | Term::Num(_)
+        | Term::Break(_)
+        | Term::Var(_)
+        | Term::Arr(None) => {}
         Term::Str(_, parts) => {
             for part in parts {
                 if let StrPart::Term(term) = part {
@@ -332,7 +399,9 @@ fn visit_all<'t, 's: 't>(
 fn visit_pattern<'s>(pattern: &mut Pattern<&'s str>, f: &mut impl FnMut(&mut Term<&'s str>)) {
     match pattern {
         Pattern::Var(_) => {}
-        Pattern::Arr(patterns) => patterns.iter_mut().for_each(|pattern| visit_pattern(pattern, f)),
+        Pattern::Arr(patterns) => patterns
+            .iter_mut()
+            .for_each(|pattern| visit_pattern(pattern, f)),
         Pattern::Obj(members) => {
             for (key, pattern) in members {
                 visit(key, f);
@@ -356,7 +425,11 @@ fn guard() -> Fun<Data> {
 fn enough_stack<'a>() -> Result<(), Exn<'a, Val>> {
     let here = 0u8;
     let used = STACK_START.get().abs_diff(std::ptr::from_ref(&here).addr());
-    if used > RECURSION_BYTES { Err(Exn::halt(TOO_DEEP)) } else { Ok(()) }
+    if used > RECURSION_BYTES {
+        Err(Exn::halt(TOO_DEEP))
+    } else {
+        Ok(())
+    }
 }
 
 fn not_jq(text: &str, found: &str, expected: &str) -> Error {
@@ -370,11 +443,21 @@ fn not_jq(text: &str, found: &str, expected: &str) -> Error {
 /// `Usage` about the place in `text` where `found`, a part of it, begins.
 fn bad_filter(text: &str, found: &str, what: &str) -> Error {
     let offset = found.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-    let offset = if found.is_empty() || offset > text.len() { text.len() } else { offset };
-    let column = text.get(..offset).map_or(offset, |before| before.chars().count()) + 1;
+    let offset = if found.is_empty() || offset > text.len() {
+        text.len()
+    } else {
+        offset
+    };
+    let column = text
+        .get(..offset)
+        .map_or(offset, |before| before.chars().count())
+        + 1;
     Error::new(
         ErrorKind::Usage,
-        format!("the filter '{}' is not valid jq: {what}, at character {column}", shorten(text)),
+        format!(
+            "the filter '{}' is not valid jq: {what}, at character {column}",
+            shorten(text)
+        ),
     )
     .offset(offset as u64)
     .hint("a filter is a jq expression over the whole message, such as '.data.level == \"error\"'")
@@ -407,7 +490,9 @@ mod tests {
 
     fn passes_for(text: &str, message: &str) -> Result<bool> {
         let (text, message) = ([text.to_owned()], message.as_bytes().to_vec());
-        on_filter_thread(move || Filters::compile(&text)?.pass(7, |out| out.extend_from_slice(&message)))
+        on_filter_thread(move || {
+            Filters::compile(&text)?.pass(7, |out| out.extend_from_slice(&message))
+        })
     }
 
     fn error_of(text: &str) -> Error {
@@ -416,16 +501,37 @@ mod tests {
 
     #[test]
     fn a_filter_sees_the_whole_message() {
-        for text in [".seq == 7", ".meta.tags == [\"a\"]", ".data.n == 1", ".time > \"2026\"", ".data.list | length == 3"] {
+        for text in [
+            ".seq == 7",
+            ".meta.tags == [\"a\"]",
+            ".data.n == 1",
+            ".time > \"2026\"",
+            ".data.list | length == 3",
+        ] {
             assert!(passes(text).expect(text), "{text}");
         }
     }
 
     #[test]
     fn one_value_other_than_false_and_null_is_enough() {
-        let yields = ["1", "0", "\"\"", "[]", "false, null, 1", ".data.list[] > 2", "first(repeat(1))"];
+        let yields = [
+            "1",
+            "0",
+            "\"\"",
+            "[]",
+            "false, null, 1",
+            ".data.list[] > 2",
+            "first(repeat(1))",
+        ];
         assert!(yields.iter().all(|text| passes(text).expect(text)));
-        let none = ["false", "null", "empty", ".data.nothing", "false, null", ".data.list[] > 3"];
+        let none = [
+            "false",
+            "null",
+            "empty",
+            ".data.nothing",
+            "false, null",
+            ".data.list[] > 3",
+        ];
         assert!(!none.iter().any(|text| passes(text).expect(text)));
     }
 
@@ -452,9 +558,29 @@ mod tests {
     #[test]
     fn what_reaches_beyond_the_message_is_not_defined() {
         let beyond = [
-            "env", "$ENV", "env.HOME", "$ENV.HOME", "halt", "halt_error", "halt(3)", "halt_error(3)", "input", "inputs",
-            "debug", "debug(1)", "stderr", "input_filename", "$__loc__", "$__prog_args", "getpath([\"a\"]) | input_line_number",
-            "import \"a\" as a; 1", "include \"a\"; 1", "env_empty", "debug_empty", "stderr_empty", "!guard",
+            "env",
+            "$ENV",
+            "env.HOME",
+            "$ENV.HOME",
+            "halt",
+            "halt_error",
+            "halt(3)",
+            "halt_error(3)",
+            "input",
+            "inputs",
+            "debug",
+            "debug(1)",
+            "stderr",
+            "input_filename",
+            "$__loc__",
+            "$__prog_args",
+            "getpath([\"a\"]) | input_line_number",
+            "import \"a\" as a; 1",
+            "include \"a\"; 1",
+            "env_empty",
+            "debug_empty",
+            "stderr_empty",
+            "!guard",
         ];
         for text in beyond {
             assert_eq!(error_of(text).kind(), ErrorKind::Usage, "{text}");
@@ -479,24 +605,56 @@ mod tests {
             place("\"ü\" | $x"),
             ("the filter '\"ü\" | $x' is not valid jq: there is no variable '$x', at character 7".to_owned(), Some(7))
         );
-        for text in ["", " ", "(", ".a[", "\"x", "if", ".a ==", "| .", ".a b", "{", "}", "\"\\q\"", "1 as x | 2", "reduce", "§"] {
+        for text in [
+            "",
+            " ",
+            "(",
+            ".a[",
+            "\"x",
+            "if",
+            ".a ==",
+            "| .",
+            ".a b",
+            "{",
+            "}",
+            "\"\\q\"",
+            "1 as x | 2",
+            "reduce",
+            "§",
+        ] {
             let error = error_of(text);
             assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
-            assert!(error.offset_value().is_some_and(|offset| offset <= text.len() as u64), "{text}");
+            assert!(
+                error
+                    .offset_value()
+                    .is_some_and(|offset| offset <= text.len() as u64),
+                "{text}"
+            );
             assert!(error.hint_text().is_some(), "{text}");
         }
     }
 
     #[test]
     fn a_failure_names_the_message() {
-        for text in [".data.n | keys", "error", "error(\"x\")", ".data + 1", ".data.n.x", "1 / 0 | error", "break $x"] {
+        for text in [
+            ".data.n | keys",
+            "error",
+            "error(\"x\")",
+            ".data + 1",
+            ".data.n.x",
+            "1 / 0 | error",
+            "break $x",
+        ] {
             if let Err(error) = passes(text) {
                 assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
             }
         }
         let error = error_of(".data.n | keys");
         assert_eq!(error.seq_value(), Some(7));
-        assert!(error.message().contains("cannot use 1 as iterable"), "{error}");
+        assert!(
+            error.message().contains("cannot use 1 as iterable"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -518,14 +676,20 @@ mod tests {
         ];
         for text in endless {
             let error = error_of(text);
-            assert!(error.message().ends_with("recurses too deep"), "{text}: {error}");
+            assert!(
+                error.message().ends_with("recurses too deep"),
+                "{text}: {error}"
+            );
         }
     }
 
     #[test]
     fn recursion_with_an_end_is_fine() {
         assert!(passes("def f(n): if n == 0 then true else f(n - 1) end; f(100)").expect("ends"));
-        assert!(passes("def sum: if . == 0 then 0 else . + (. - 1 | sum) end; 5000 | sum == 12502500").expect("ends"));
+        assert!(
+            passes("def sum: if . == 0 then 0 else . + (. - 1 | sum) end; 5000 | sum == 12502500")
+                .expect("ends")
+        );
         assert!(passes("last(range(100000)) == 99999").expect("ends"));
         assert!(passes("[limit(5; repeat(1))] | length == 5").expect("ends"));
     }
@@ -538,7 +702,18 @@ mod tests {
 
     #[test]
     fn deeply_nested_filters_compile_or_are_refused() {
-        for unit in ["[", "(", "-", "{a:", "try ", "if ", ". as $x | ", "def f: ", "[1,", ".a | "] {
+        for unit in [
+            "[",
+            "(",
+            "-",
+            "{a:",
+            "try ",
+            "if ",
+            ". as $x | ",
+            "def f: ",
+            "[1,",
+            ".a | ",
+        ] {
             let text = unit.repeat(MAX_FILTER_BYTES / unit.len());
             assert_eq!(error_of(&text).kind(), ErrorKind::Usage);
         }

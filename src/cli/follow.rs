@@ -37,10 +37,11 @@ fn follow(global: &Global, args: &FollowArgs) -> Outcome {
 
 fn check_range(args: &FollowArgs) -> Result<()> {
     match (args.since, args.until) {
-        (Some(since), Some(until)) if since >= until => {
-            Err(Error::new(ErrorKind::Usage, "--since is not before --until, so nothing can lie between them")
-                .hint("give an earlier --since or a later --until"))
-        }
+        (Some(since), Some(until)) if since >= until => Err(Error::new(
+            ErrorKind::Usage,
+            "--since is not before --until, so nothing can lie between them",
+        )
+        .hint("give an earlier --since or a later --until")),
         _ => Ok(()),
     }
 }
@@ -96,7 +97,12 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(args: &'a FollowArgs, format: StreamFormat, filters: Filters, tail: Tail) -> Follower<'a> {
+    fn new(
+        args: &'a FollowArgs,
+        format: StreamFormat,
+        filters: Filters,
+        tail: Tail,
+    ) -> Follower<'a> {
         let now = Instant::now();
         // A deadline too far away to be told is none.
         let deadline = args.timeout.and_then(|timeout| now.checked_add(timeout));
@@ -128,7 +134,10 @@ impl<'a> Follower<'a> {
                 Next::Idle => {}
                 Next::End(_) => return Ok(0),
             }
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
                 return Ok(TIMED_OUT);
             }
         }
@@ -157,7 +166,11 @@ impl<'a> Follower<'a> {
         }
         self.last_check = Instant::now();
         output::flush()?;
-        if output::stdout_is_closed() { Err(Stop::StdoutClosed) } else { Ok(()) }
+        if output::stdout_is_closed() {
+            Err(Stop::StdoutClosed)
+        } else {
+            Ok(())
+        }
     }
 
     fn report(&self, gap: Gap) -> Result<(), Stop> {
@@ -169,18 +182,27 @@ impl<'a> Follower<'a> {
         let count = gap.last - gap.first + 1;
         let text = match count {
             1 => format!("message {} of {pool} is missing", gap.first),
-            _ => format!("{count} messages of {pool} are missing, {} to {}", gap.first, gap.last),
+            _ => format!(
+                "{count} messages of {pool} are missing, {} to {}",
+                gap.first, gap.last
+            ),
         };
         let (first, last) = (gap.first, gap.last);
         let missing = Range { first, last };
-        let drop = Drop { kind: "drop", pool, missing, count };
+        let drop = Drop {
+            kind: "drop",
+            pool,
+            missing,
+            count,
+        };
         output::notice(text, &Notice { notice: drop });
         Ok(())
     }
 
     fn passes(&mut self) -> Result<bool> {
         let message = &self.message;
-        self.filters.pass(message.seq(), |out| message.write_envelope(out))
+        self.filters
+            .pass(message.seq(), |out| message.write_envelope(out))
     }
 
     fn print(&mut self) -> Result<(), Stop> {

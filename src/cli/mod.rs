@@ -6,7 +6,7 @@ mod feed;
 mod fetch;
 mod filter;
 mod follow;
-mod ingest;
+pub mod ingest;
 mod open;
 mod output;
 mod pool;
@@ -72,7 +72,9 @@ fn prepare() -> Result<Work, Stop> {
 fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
     let Cli { global, command } = match args::parse(args) {
         Ok(cli) => cli,
-        Err(ParseEnd::Show(text)) => return output::print_text(&text.ansi().to_string()).map(|()| 0),
+        Err(ParseEnd::Show(text)) => {
+            return output::print_text(&text.ansi().to_string()).map(|()| 0);
+        }
         Err(ParseEnd::Fail(error)) => return Err(error.into()),
     };
     output::set_colour(global.color.choice());
@@ -92,10 +94,17 @@ fn report_panic(info: &panic::PanicHookInfo<'_>) {
         // A filter that asks for too much; the filter reports it as its own failure.
         return;
     }
-    let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let place = info
+        .location()
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
     let what = info.payload_as_str().unwrap_or("no message");
-    let message = format!("the program met a condition that it should have ruled out{place}: {what}");
-    output::report(&Error::new(ErrorKind::Internal, message).hint("please report this as a bug, with the command that led to it"));
+    let message =
+        format!("the program met a condition that it should have ruled out{place}: {what}");
+    output::report(
+        &Error::new(ErrorKind::Internal, message)
+            .hint("please report this as a bug, with the command that led to it"),
+    );
 }
 
 impl Stop {
@@ -105,7 +114,11 @@ impl Stop {
             return Stop::StdoutClosed;
         }
         let error = Error::new(ErrorKind::Io, "cannot write to standard output");
-        Stop::Failed(error.hint("check where the output goes, and the space there").caused_by(cause))
+        Stop::Failed(
+            error
+                .hint("check where the output goes, and the space there")
+                .caused_by(cause),
+        )
     }
 }
 

@@ -47,7 +47,11 @@ pub(crate) fn set_colour(choice: ColorChoice) {
 /// Whether text for people on this stream is coloured.
 fn has_colour(is_terminal: bool) -> bool {
     match ColorChoice::global() {
-        ColorChoice::Auto => is_terminal && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
+        ColorChoice::Auto => {
+            is_terminal
+                && !is_set("NO_COLOR")
+                && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+        }
         ColorChoice::Never => false,
         ColorChoice::Always | ColorChoice::AlwaysAnsi => true,
     }
@@ -79,8 +83,9 @@ pub(crate) fn print(fill: impl FnOnce(&mut Vec<u8>)) -> Result<(), Stop> {
 
 /// Prints one result as a line of JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Stop> {
-    let line = serde_json::to_vec(value)
-        .map_err(|cause| Error::new(ErrorKind::Internal, "cannot write this result as JSON").caused_by(cause))?;
+    let line = serde_json::to_vec(value).map_err(|cause| {
+        Error::new(ErrorKind::Internal, "cannot write this result as JSON").caused_by(cause)
+    })?;
     print(|out| {
         out.extend_from_slice(&line);
         out.push(b'\n');
@@ -105,8 +110,12 @@ pub(crate) fn flush() -> Result<(), Stop> {
 pub(crate) fn stdout_is_closed() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok()
+        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes out what was printed, unless that takes longer than a moment. For the way out when the main thread is stuck.
@@ -136,7 +145,10 @@ pub(crate) fn report(error: &Error) {
 pub(crate) fn notice(text: impl Display, json: &impl Serialize) {
     let yellow = style::NOTICE;
     match io::stderr().is_terminal() {
-        true => print_to_stderr(&format!("{yellow}notice:{yellow:#} {}\n", visible(&text.to_string()))),
+        true => print_to_stderr(&format!(
+            "{yellow}notice:{yellow:#} {}\n",
+            visible(&text.to_string())
+        )),
         false => print_to_stderr(&json_line(json)),
     }
 }
@@ -187,7 +199,9 @@ fn print_to_stderr(text: &str) {
         false => ColorChoice::Never,
     };
     // One write per report, and nowhere left to report a failure to report.
-    AutoStream::new(io::stderr().lock(), colour).write_all(text.as_bytes()).ok();
+    AutoStream::new(io::stderr().lock(), colour)
+        .write_all(text.as_bytes())
+        .ok();
 }
 
 fn json_line(value: &impl Serialize) -> String {

@@ -52,7 +52,11 @@ fn to_milliseconds(time: &str) -> String {
 
 /// Lays out compact JSON: over several lines, indented by `depth` and more, or on one line if that is `None`.
 fn write_json(json: &str, pen: &mut Pen<'_>, depth: Option<usize>) {
-    let mut layout = Layout { depth: depth.unwrap_or(0), is_one_line: depth.is_none(), pen };
+    let mut layout = Layout {
+        depth: depth.unwrap_or(0),
+        is_one_line: depth.is_none(),
+        pen,
+    };
     layout.indent();
     let mut rest = json;
     while let Some(first) = rest.bytes().next() {
@@ -68,7 +72,9 @@ fn token_length(text: &str, first: u8) -> usize {
     match first {
         b'"' => string_length(text.as_bytes()),
         b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
-        _ => text.find(['{', '}', '[', ']', ',', ':', '"']).unwrap_or(text.len()),
+        _ => text
+            .find(['{', '}', '[', ']', ',', ':', '"'])
+            .unwrap_or(text.len()),
     }
 }
 
@@ -140,7 +146,11 @@ impl Layout<'_, '_> {
 
 /// Spells the control characters that JSON lets stand in a string, since a terminal may act on them.
 fn escape(string: &str) -> String {
-    if string.contains(char::is_control) { super::output::visible(string) } else { string.to_owned() }
+    if string.contains(char::is_control) {
+        super::output::visible(string)
+    } else {
+        string.to_owned()
+    }
 }
 
 /// Where text goes, and whether its styles go with it.
@@ -170,13 +180,23 @@ mod tests {
 
     fn show(json: &str, depth: Option<usize>) -> String {
         let mut out = Vec::new();
-        write_json(json, &mut Pen { has_colour: false, out: &mut out }, depth);
+        write_json(
+            json,
+            &mut Pen {
+                has_colour: false,
+                out: &mut out,
+            },
+            depth,
+        );
         String::from_utf8_lossy(&out).into_owned()
     }
 
     #[test]
     fn one_line_gets_room_after_its_marks() {
-        assert_eq!(show(r#"{"a":[1,2.50,{}],"b":"x,\":y"}"#, None), r#"{"a": [1, 2.50, {}], "b": "x,\":y"}"#);
+        assert_eq!(
+            show(r#"{"a":[1,2.50,{}],"b":"x,\":y"}"#, None),
+            r#"{"a": [1, 2.50, {}], "b": "x,\":y"}"#
+        );
     }
 
     #[test]
@@ -204,9 +224,19 @@ mod tests {
     #[test]
     fn colours_surround_tokens_and_nothing_else() {
         let mut out = Vec::new();
-        write_json(r#"{"a":1}"#, &mut Pen { has_colour: true, out: &mut out }, None);
+        write_json(
+            r#"{"a":1}"#,
+            &mut Pen {
+                has_colour: true,
+                out: &mut out,
+            },
+            None,
+        );
         let coloured = String::from_utf8_lossy(&out).into_owned();
         assert!(coloured.contains("\x1b["));
-        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), r#"{"a": 1}"#);
+        assert_eq!(
+            anstream::adapter::strip_str(&coloured).to_string(),
+            r#"{"a": 1}"#
+        );
     }
 }

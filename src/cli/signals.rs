@@ -38,8 +38,13 @@ pub(crate) fn install() -> Result<Work> {
     };
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let listen = move || signals.forever().for_each(on_signal);
-    thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
-    Ok(Work { guard: Some(lock()) })
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)
+        .map_err(failed)?;
+    Ok(Work {
+        guard: Some(lock()),
+    })
 }
 
 /// Whether a signal asked for the end.

@@ -9,13 +9,18 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         _ => (text, 0),
     };
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("a size is a number of bytes, or a number with K, M or G, such as 64K, 8M or 1G".to_owned());
+        return Err(
+            "a size is a number of bytes, or a number with K, M or G, such as 64K, 8M or 1G"
+                .to_owned(),
+        );
     }
     let number: Option<u64> = number.parse().ok();
     number
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|&bytes| i64::try_from(bytes).is_ok())
-        .ok_or_else(|| "this is more than a file can hold; a size is a number such as 64K, 8M or 1G".to_owned())
+        .ok_or_else(|| {
+            "this is more than a file can hold; a size is a number such as 64K, 8M or 1G".to_owned()
+        })
 }
 
 /// A size for people: the largest unit that keeps at least one digit before the point.
@@ -47,7 +52,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_a_size() {
-        for text in ["", "K", "1.5M", "-1", "+1", "1 M", "1MB", "1T", "ten", "9223372036854775808", "18446744073709551616", "99999999999G"] {
+        for text in [
+            "",
+            "K",
+            "1.5M",
+            "-1",
+            "+1",
+            "1 M",
+            "1MB",
+            "1T",
+            "ten",
+            "9223372036854775808",
+            "18446744073709551616",
+            "99999999999G",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }

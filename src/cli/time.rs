@@ -39,7 +39,9 @@ pub(crate) fn parse_moment(text: &str, now: u64) -> Result<u64, String> {
     let moment: jiff::Timestamp = text.parse().map_err(|_| {
         format!("a time is RFC 3339 with its offset, such as 2026-11-24T09:30:00Z, or {DURATION_FORM} before now")
     })?;
-    u64::try_from(moment.as_nanosecond().max(0)).map_err(|_| "this time lies too far ahead; times up to the year 2554 are understood".to_owned())
+    u64::try_from(moment.as_nanosecond().max(0)).map_err(|_| {
+        "this time lies too far ahead; times up to the year 2554 are understood".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -60,7 +62,9 @@ mod tests {
     #[test]
     fn anything_else_is_not_a_duration() {
         let huge = format!("{}d", "9".repeat(400));
-        for text in ["", "5", "s", "-5s", "+5s", "1e3s", "5 s", "5M", "inf s", "nans", "1.5s", "1s ", &huge] {
+        for text in [
+            "", "5", "s", "-5s", "+5s", "1e3s", "5 s", "5M", "inf s", "nans", "1.5s", "1s ", &huge,
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -70,14 +74,27 @@ mod tests {
         let now = 10_000_000_000;
         assert_eq!(parse_moment("4s", now), Ok(6_000_000_000));
         assert_eq!(parse_moment("1d", now), Ok(0));
-        assert_eq!(parse_moment("1970-01-01T00:00:01.000000002Z", now), Ok(1_000_000_002));
-        assert_eq!(parse_moment("1970-01-01T01:00:01+01:00", now), Ok(1_000_000_000));
+        assert_eq!(
+            parse_moment("1970-01-01T00:00:01.000000002Z", now),
+            Ok(1_000_000_002)
+        );
+        assert_eq!(
+            parse_moment("1970-01-01T01:00:01+01:00", now),
+            Ok(1_000_000_000)
+        );
         assert_eq!(parse_moment("1969-12-31T23:59:59Z", now), Ok(0));
     }
 
     #[test]
     fn anything_else_is_not_a_moment() {
-        for text in ["", "yesterday", "2026-11-24", "2026-11-24T09:30:00", "2026-13-01T00:00:00Z", "9999-01-01T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-24",
+            "2026-11-24T09:30:00",
+            "2026-13-01T00:00:00Z",
+            "9999-01-01T00:00:00Z",
+        ] {
             assert!(parse_moment(text, 0).is_err(), "{text}");
         }
     }

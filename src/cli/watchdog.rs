@@ -35,15 +35,20 @@ impl Watchdog {
         };
         watchdog.set(deadline);
         let (start, deadline) = (watchdog.start, Arc::clone(&watchdog.deadline));
-        thread::Builder::new().name("watchdog".to_owned()).spawn(move || watch(start, &deadline)).ok();
+        thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(move || watch(start, &deadline))
+            .ok();
         watchdog
     }
 
     /// Moves the deadline.
     pub(super) fn set(&self, deadline: Option<Instant>) {
-        let after = deadline.map(|deadline| deadline.saturating_duration_since(self.start).as_millis());
+        let after =
+            deadline.map(|deadline| deadline.saturating_duration_since(self.start).as_millis());
         let after = after.and_then(|after| u64::try_from(after).ok());
-        self.deadline.store(after.unwrap_or(NEVER), Ordering::Relaxed);
+        self.deadline
+            .store(after.unwrap_or(NEVER), Ordering::Relaxed);
     }
 }
 
@@ -67,9 +72,12 @@ fn watch(start: Instant, deadline: &AtomicU64) {
 
 fn give_up(seq: u64) -> ! {
     let limit = filter::memory_limit() >> 20;
-    let error = Error::new(ErrorKind::Usage, format!("a filter takes more than {limit} MiB of memory"))
-        .hint("make it look at less, for instance with limit or first")
-        .seq(seq);
+    let error = Error::new(
+        ErrorKind::Usage,
+        format!("a filter takes more than {limit} MiB of memory"),
+    )
+    .hint("make it look at less, for instance with limit or first")
+    .seq(seq);
     output::flush_for_exit();
     output::report(&error);
     process::exit(i32::from(policy::exit_code(error.kind())));
@@ -78,7 +86,10 @@ fn give_up(seq: u64) -> ! {
 /// The memory that is this process's own, pool files excluded, where the system tells.
 fn private_memory() -> Option<u64> {
     let counts = fs::read_to_string("/proc/self/statm").ok()?;
-    let mut pages = counts.split(' ').skip(1).map(|count| count.parse::<u64>().ok());
+    let mut pages = counts
+        .split(' ')
+        .skip(1)
+        .map(|count| count.parse::<u64>().ok());
     let (resident, shared) = (pages.next()??, pages.next()??);
     Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
 }
