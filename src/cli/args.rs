@@ -470,7 +470,7 @@ fn usage_error(error: &clap::Error) -> Error {
         .split(' ')
         .take_while(|word| !word.starts_with(['[', '<', '-']))
         .collect();
-    let help = format!("'{} --help' shows how it is used", command.join(" "));
+    let help = format!("`{} --help` shows how it is used", command.join(" "));
     let message = match error.kind() {
         ClapErrorKind::MissingSubcommand
         | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -205,7 +205,7 @@ fn remedies(pool_ref: &str, report: &Report) -> Vec<String> {
         hints.push("copy the file before anything else, and stop what writes to it".to_owned());
         hints.push(match report.last_good_seq {
             Some(seq) => {
-                format!("save what is sound with 'plasmite follow {pool_ref} --no-follow', which reads up to message {seq}, and feed it to a new pool")
+                format!("save what is sound with `plasmite follow {pool_ref} --no-follow`, which reads up to message {seq}, and feed it to a new pool")
             }
             None => "create a new pool and restore its messages from where they came from".to_owned(),
         });

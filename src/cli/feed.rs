@@ -169,13 +169,13 @@ impl<'a> Feeder<'a> {
     /// Appends every record that is complete.
     fn take(&mut self, ingest: &mut Ingest, pool: &Pool) -> Result<(), Stop> {
         while let Some(record) = ingest.next() {
-            let line = record.line;
+            let (line, offset) = (record.line, record.offset);
             let taken = match record.text {
                 Ok(text) => self.add(text, pool)?,
                 Err(error) => Err(error),
             };
             if let Err(error) = taken {
-                self.refuse(line, &error, pool)?;
+                self.refuse(in_input(&error, line, offset), pool)?;
             }
         }
         self.append(pool)
@@ -206,9 +206,8 @@ impl<'a> Feeder<'a> {
     }
 
     /// Deals with a bad record, after all that came before it is in the pool and has its receipts.
-    fn refuse(&mut self, line: u64, error: &Error, pool: &Pool) -> Result<(), Stop> {
+    fn refuse(&mut self, error: Error, pool: &Pool) -> Result<(), Stop> {
         self.append(pool)?;
-        let error = at_line(line, error);
         if self.args.errors == OnBadRecord::Stop {
             return Err(error.into());
         }
@@ -268,11 +267,15 @@ impl<'a> Feeder<'a> {
     }
 }
 
-/// The error of a record, with the line on which the record begins.
-fn at_line(line: u64, error: &Error) -> Error {
-    let hint = error.hint_text().map_or_else(
-        || "correct the record, or pass over bad ones with -e skip".to_owned(),
-        str::to_owned,
-    );
-    Error::new(error.kind(), format!("line {line}: {}", error.message())).hint(hint)
+/// The error of a record that begins at `line` and `offset` of the input.
+fn in_input(error: &Error, line: u64, offset: Option<u64>) -> Error {
+    let hint = error
+        .hint_text()
+        .unwrap_or("correct the record, or pass over bad ones with -e skip");
+    let placed =
+        Error::new(error.kind(), format!("line {line}: {}", error.message())).hint(hint.to_owned());
+    match (offset, error.offset_value()) {
+        (Some(record), Some(within)) => placed.offset(record + within),
+        _ => placed,
+    }
 }

@@ -117,6 +117,8 @@ pub struct Ingest {
 pub struct Record<'a> {
     /// The line where the record starts, from 1.
     pub line: u64,
+    /// Where the text starts in the stream, in bytes; unknown for text that was put together from several lines.
+    pub offset: Option<u64>,
     /// The record's bytes, which may turn out not to be JSON; `Usage` where they are known to be no record.
     pub text: Result<&'a [u8]>,
 }
@@ -217,6 +219,10 @@ impl Ingest {
     fn lend(&self, found: Found) -> Record<'_> {
         Record {
             line: found.line,
+            offset: match &found.text {
+                Text::Input(part) => Some(self.input.offset(part)),
+                Text::Joined | Text::Bad(_) => None,
+            },
             text: match (found.text, &self.mode) {
                 (Text::Input(part), _) => Ok(self.input.get(part)),
                 (Text::Joined, Mode::Sse(sse)) => Ok(sse.data()),

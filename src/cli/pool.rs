@@ -203,7 +203,7 @@ fn created_text(info: &PoolInfo) -> String {
 fn list_text(client: &Client, entries: &[PoolEntry]) -> String {
     if entries.is_empty() {
         let dir = visible(&client.dir().to_string_lossy());
-        return format!("no pools in {dir}; 'plasmite pool create NAME' creates one\n");
+        return format!("no pools in {dir}; `plasmite pool create NAME` creates one\n");
     }
     let mut rows = vec![["NAME", "SIZE", "OLDEST", "NEWEST", "MODIFIED"].map(str::to_owned)];
     rows.extend(entries.iter().map(list_row));

@@ -11,6 +11,8 @@ pub(super) struct Buffer {
     bytes: Vec<u8>,
     /// Bytes before this one were handed out.
     start: usize,
+    /// Where the first byte stands in the stream.
+    base: u64,
     /// The line in which `start` is.
     line: u64,
     ended: bool,
@@ -23,6 +25,7 @@ impl Buffer {
         Buffer {
             bytes: Vec::new(),
             start: 0,
+            base: 0,
             line: 1,
             ended: false,
             limit,
@@ -87,6 +90,11 @@ impl Buffer {
         &self.bytes[located]
     }
 
+    /// Where in the stream a located part begins.
+    pub(super) fn offset(&self, located: &Range<usize>) -> u64 {
+        self.base + located.start as u64
+    }
+
     /// Makes room for `count` bytes more.
     ///
     /// What is moved is at most what was handed out since the last move, or else a record's beginning,
@@ -98,6 +106,7 @@ impl Buffer {
         let fits = self.bytes.capacity() - self.bytes.len() >= count;
         if self.start >= left || !fits {
             self.bytes.drain(..self.start);
+            self.base += self.start as u64;
             self.start = 0;
         }
         let needed = left + count;

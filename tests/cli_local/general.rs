@@ -1,0 +1,389 @@
+//! What all commands share: references, directories, output, errors.
+
+use crate::support::{PLASMITE, PLS, Place};
+
+#[test]
+fn both_names_are_one_program() {
+    let place = Place::new();
+    for program in [PLASMITE, PLS] {
+        let version = place.program(program, &["version"], "").ok();
+        assert_eq!(
+            version,
+            format!(
+                "{{\"name\":\"plasmite\",\"version\":\"{}\"}}\n",
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+        let flag = place.program(program, &["--version"], "").ok();
+        assert_eq!(flag, format!("plasmite {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    assert_eq!(place.run("version --json").ok(), place.run("version").ok());
+    assert_eq!(place.run("-V").ok(), place.run("--version").ok());
+}
+
+#[test]
+fn what_is_not_understood_is_a_usage_error() {
+    let place = Place::with_numbers(1);
+    let lines = [
+        "",
+        "pool",
+        "nonsense",
+        "--nonsense",
+        "pool create",
+        "pool info",
+        "pool delete",
+        "pool nonsense",
+        "feed",
+        "fetch",
+        "fetch p",
+        "fetch p one",
+        "fetch p -1",
+        "fetch p 1 2",
+        "fetch p 18446744073709551616",
+        "follow",
+        "doctor",
+        "doctor p --all",
+        "--color sometimes version",
+        "--dir",
+        "version extra",
+        "feed p 1 --durability some",
+        "feed p 1 --in xml",
+        "feed p 1 -e ignore",
+        "feed p 1 --retry -1",
+        "feed p 1 --retry-delay 1s",
+        "feed p 1 --retry 1 --retry-delay 5",
+        "feed p 1 --create-size 1M",
+        "feed p 1 -f file",
+        "feed p 1 --create --create-size big",
+        "feed p 1 --jsonl --format pretty",
+        "follow p --json --format pretty",
+        "follow p --format xml",
+        "follow p -n 1 --from 1",
+        "follow p -n 1 --since 1m",
+        "follow p --from 1 --since 1m",
+        "follow p -n one",
+        "follow p --since yesterday",
+        "follow p --since 5",
+        "follow p --until 2026-11-24",
+        "follow p --timeout 5",
+        "follow p --timeout 1.5s",
+        "follow p --gap sometimes",
+        "follow p --from -1",
+        "follow p --since 1m --until 1m",
+        "follow p --since 1m --until 2m",
+        "pool create x --size 1.5M",
+        "pool create x --size -1",
+        "pool create x --size 64KB",
+        "pool create x --size 9223372036854775808",
+        "pool create x --index-capacity none",
+    ];
+    for line in lines {
+        place.run(line).fails(2, "Usage");
+    }
+    assert_eq!(
+        place.run("follow p --no-follow").numbers(),
+        [1],
+        "nothing was touched"
+    );
+}
+
+#[test]
+fn sizes_and_times_show_an_accepted_form() {
+    let place = Place::with_numbers(1);
+    let message = |line| place.run(line).fails(2, "Usage")["message"].to_string();
+    assert!(message("pool create x --size big").contains("64K"));
+    assert!(message("follow p --since 5").contains("5m"));
+    assert!(message("follow p --timeout 5").contains("30s"));
+}
+
+#[test]
+fn global_flags_stand_anywhere() {
+    let place = Place::new();
+    let dir = place.file("elsewhere");
+    let dir = dir.to_str().expect("UTF-8");
+    place.args(&["--dir", dir, "pool", "create", "a"]).ok();
+    place.args(&["pool", "--dir", dir, "create", "b"]).ok();
+    place
+        .args(&["pool", "create", "c", "--dir", dir, "--color", "never"])
+        .ok();
+    let pools = place
+        .args(&["pool", "list", "--dir", dir, "--color=always"])
+        .json();
+    let names: Vec<_> = pools["pools"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|pool| pool["name"].clone())
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(
+        place.run("pool list").json()["pools"]
+            .as_array()
+            .map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn the_pool_directory_falls_back_to_the_home_directory() {
+    let place = Place::new();
+    let mut command = place.command(PLASMITE);
+    command
+        .args(["pool", "create", "a"])
+        .env("HOME", place.path())
+        .env("PLASMITE_DIR", "");
+    assert!(command.output().expect("it runs").status.success());
+    assert!(place.file(".plasmite/pools/a.plasmite").is_file());
+}
+
+#[test]
+fn only_creation_makes_directories() {
+    let place = Place::new();
+    let dir = place.file("missing");
+    let dir = dir.to_str().expect("UTF-8");
+    for args in [
+        &["pool", "list"][..],
+        &["pool", "info", "a"],
+        &["fetch", "a", "1"],
+        &["feed", "a", "1"],
+        &["doctor", "--all"],
+    ] {
+        place.args(&[args, &["--dir", dir]].concat());
+        assert!(!place.file("missing").exists(), "{args:?}");
+    }
+    place
+        .args(&["feed", "a", "1", "--create", "--dir", dir])
+        .ok();
+}
+
+#[test]
+fn a_reference_with_a_slash_is_a_path() {
+    let place = Place::new();
+    let path = place.file("here.plasmite");
+    let path = path.to_str().expect("UTF-8");
+    place
+        .args(&["pool", "create", path, "--dir", "/nonexistent"])
+        .ok();
+    assert_eq!(place.run("pool info here").json()["path"], path);
+    assert_eq!(place.run("pool info here.plasmite").json()["path"], path);
+    let other = place.file("no-suffix");
+    place
+        .args(&["pool", "create", other.to_str().expect("UTF-8")])
+        .ok();
+    assert!(other.is_file());
+}
+
+#[test]
+fn names_that_no_pool_can_have_are_refused() {
+    let place = Place::new();
+    let long = "n".repeat(201);
+    for name in [
+        "",
+        ".",
+        "..",
+        "a\nb",
+        "a\\b",
+        "\u{85}",
+        &long,
+        "/",
+        "x/",
+        "./..",
+        "http://host/pool",
+        "https://host/pool",
+    ] {
+        let errors = place.args(&["pool", "create", "--", name]).errors(2);
+        assert_eq!(errors[0]["kind"], "Usage", "{name:?}");
+        place.args(&["fetch", name, "1"]).fails(2, "Usage");
+    }
+    place.args(&["pool", "create", &"n".repeat(200)]).ok();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reference_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let mut command = place.command(PLASMITE);
+    let output = command
+        .args(["pool", "info"])
+        .arg(std::ffi::OsStr::from_bytes(b"\xff"))
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_missing_pool_is_not_found_and_says_what_creates_it() {
+    let place = Place::new();
+    for line in [
+        "fetch x 1",
+        "feed x 1",
+        "follow x",
+        "pool info x",
+        "doctor x",
+    ] {
+        let error = place.run(line).fails(3, "NotFound");
+        assert!(
+            error["hint"].to_string().contains("create"),
+            "{line}: {error}"
+        );
+        assert!(
+            error["path"]
+                .as_str()
+                .is_some_and(|path| path.ends_with("/x.plasmite")),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_pool_is_told_apart() {
+    let place = Place::with_numbers(1);
+    std::fs::create_dir(place.file("dir.plasmite")).expect("a directory");
+    std::fs::write(place.file("empty.plasmite"), "").expect("a file");
+    std::fs::write(place.file("foreign.plasmite"), vec![b'x'; 100_000]).expect("a file");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(place.file("fifo.plasmite"))
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
+    for (name, code, kind) in [
+        ("dir", 2, "Usage"),
+        ("fifo", 2, "Usage"),
+        ("empty", 7, "Corrupt"),
+        ("foreign", 7, "Corrupt"),
+    ] {
+        for command in [
+            "fetch NAME 1",
+            "feed NAME 1",
+            "follow NAME",
+            "pool info NAME",
+        ] {
+            place.run(&command.replace("NAME", name)).fails(code, kind);
+        }
+    }
+}
+
+#[test]
+fn other_format_versions_are_named() {
+    let place = Place::with_numbers(1);
+    let whole = std::fs::read(place.file("p.plasmite")).expect("the pool");
+    for version in [0, 3, 5, u32::MAX] {
+        let mut bytes = whole.clone();
+        bytes[4..8].copy_from_slice(&version.to_le_bytes());
+        std::fs::write(place.file("other.plasmite"), bytes).expect("a file");
+        let error = place.run("fetch other 1").fails(2, "Usage");
+        let message = error["message"].to_string();
+        assert!(
+            message.contains(&version.to_string()) && message.contains('4'),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_ends_a_command_quietly() {
+    let place = Place::with_numbers(5_000);
+    for line in [
+        "PLS follow p --no-follow",
+        "PLS follow p -n 5000",
+        "PLS follow p -n 5000 --where .",
+        "yes 1 | PLS feed p",
+    ] {
+        let line = format!(
+            "({}; echo $? >&3) 3>&2 | head -1",
+            line.replace("PLS", PLASMITE)
+        );
+        let output = place
+            .command("sh")
+            .args(["-c", &line])
+            .output()
+            .expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n", "{line}");
+    }
+}
+
+#[test]
+fn a_full_disk_under_standard_output_is_an_io_error() {
+    let place = Place::with_numbers(1);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let output = place
+        .command(PLASMITE)
+        .args(["follow", "p", "--no-follow"])
+        .stdout(full)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(8));
+}
+
+#[test]
+fn people_get_text_and_colours_follow_the_flag() {
+    let place = Place::with_numbers(1);
+    let plain = place.run("follow p --no-follow --format pretty").ok();
+    assert!(
+        plain.starts_with("1  2") && plain.ends_with("  {\"n\": 1}\n"),
+        "{plain}"
+    );
+    let coloured = place
+        .run("follow p --no-follow --format pretty --color always")
+        .ok();
+    assert!(coloured.contains("\x1b["), "{coloured}");
+    let json = place.run("follow p --no-follow --color always").ok();
+    assert!(!json.contains('\x1b'), "{json}");
+}
+
+/// Runs a command line on a terminal of its own.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(place: &Place, line: &str) -> String {
+    let line = line.replace("PLS", PLASMITE);
+    let output = place
+        .command("script")
+        .args(["-qec", &line, "/dev/null"])
+        .output()
+        .expect("script, of util-linux");
+    String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_text() {
+    let place = Place::with_numbers(1);
+    let shown = |line: &str| on_a_terminal(&place, &format!("NO_COLOR=1 {line}"));
+    assert!(
+        shown("PLS fetch p 7").starts_with("error: message 7 "),
+        "{}",
+        shown("PLS fetch p 7")
+    );
+    assert!(shown("PLS fetch p 7").contains("\nhint: "));
+    assert!(shown("PLS fetch p 1").ends_with("  {\"n\": 1}\n"));
+    assert!(shown("PLS fetch p 1 --json").starts_with("{\"seq\":1,"));
+    assert!(shown("PLS pool list").starts_with("NAME  SIZE  OLDEST  NEWEST  MODIFIED\np "));
+    assert!(shown("PLS pool info p").contains("messages "));
+    assert!(shown("PLS doctor p").starts_with("ok  p: "));
+    assert!(shown("PLS version").starts_with("plasmite "));
+    assert!(shown("PLS feed p").contains("standard input is a terminal"));
+    assert!(shown("PLS feed p 1").starts_with("2  2"));
+    assert!(on_a_terminal(&place, "PLS fetch p 1").contains("\x1b["));
+    assert!(!on_a_terminal(&place, "PLS fetch p 1 --color never").contains('\x1b'));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_message_cannot_steer_the_terminal() {
+    let place = Place::new();
+    place
+        .args(&[
+            "feed",
+            "p",
+            "\"\u{9b}2J\u{7f}\"",
+            "--tag",
+            "\u{1b}[31m",
+            "--create",
+        ])
+        .ok();
+    let shown = on_a_terminal(&place, "PLS fetch p 1 --color never");
+    assert!(!shown.contains(['\u{9b}', '\u{7f}', '\u{1b}']), "{shown:?}");
+}

@@ -1,0 +1,179 @@
+//! `pool create|list|info|delete` and `fetch`.
+
+use serde_json::json;
+
+use crate::support::Place;
+
+#[test]
+fn create_answers_with_what_it_created() {
+    let place = Place::new();
+    let created = place
+        .run("pool create a b --size 128K --index-capacity 16")
+        .json();
+    assert_eq!(created["failed"], json!([]));
+    for (info, name) in created["created"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .zip(["a", "b"])
+    {
+        assert_eq!(info["name"], name);
+        assert_eq!(info["file_size"], 131_072);
+        assert_eq!(info["index_capacity"], 16);
+        assert_eq!(info["bounds"], json!({}));
+        assert_eq!(
+            place
+                .file(&format!("{name}.plasmite"))
+                .metadata()
+                .expect("a file")
+                .len(),
+            131_072
+        );
+    }
+}
+
+#[test]
+fn create_goes_on_after_a_failure_and_exits_with_the_first() {
+    let place = Place::new();
+    place.run("pool create a").ok();
+    let before = std::fs::read(place.file("a.plasmite")).expect("a file");
+    let run = place.run("pool create a .. b");
+    let errors = run.errors(4);
+    assert_eq!(
+        (&errors[0]["kind"], &errors[1]["kind"]),
+        (&json!("AlreadyExists"), &json!("Usage"))
+    );
+    let result = &run.lines()[0];
+    assert_eq!(result["created"][0]["name"], "b");
+    assert_eq!(result["failed"][0]["pool"], "a");
+    assert_eq!(result["failed"][0]["error"], errors[0]);
+    assert_eq!(result["failed"][1]["pool"], "..");
+    assert_eq!(
+        std::fs::read(place.file("a.plasmite")).expect("a file"),
+        before
+    );
+}
+
+#[test]
+fn sizes_have_bounds() {
+    let place = Place::new();
+    place.run("pool create a --size 64K").ok();
+    place
+        .run("pool create b --size 65536 --index-capacity 2048")
+        .ok();
+    let message = |line| place.run(line).errors(2)[0]["message"].to_string();
+    assert!(
+        message("pool create c --size 65535").contains("65536")
+            || message("pool create c --size 65535").contains("64")
+    );
+    assert!(message("pool create c --size 64K --index-capacity 2049").contains("2048"));
+    assert!(!place.file("c.plasmite").exists());
+}
+
+#[test]
+fn list_is_sorted_and_survives_what_cannot_be_read() {
+    let place = Place::with_numbers(3);
+    place.run("pool create a").ok();
+    std::fs::write(place.file("broken.plasmite"), "x").expect("a file");
+    std::fs::write(place.file("other.txt"), "x").expect("a file");
+    std::fs::create_dir(place.file("dir.plasmite")).expect("a directory");
+    let pools = place.run("pool list").json()["pools"].clone();
+    let pools = pools.as_array().expect("an array");
+    let names: Vec<_> = pools
+        .iter()
+        .map(|pool| pool["name"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(names, ["a", "broken", "p"]);
+    assert_eq!(pools[0]["bounds"], json!({}));
+    assert_eq!(pools[1]["bounds"], json!({}));
+    assert_eq!(pools[1]["error"]["kind"], "Corrupt");
+    assert_eq!(pools[2]["bounds"], json!({"oldest": 1, "newest": 3}));
+    assert!(pools[2].get("error").is_none());
+    assert_eq!(pools[2]["file_size"], 1_048_576);
+    assert!(
+        pools[2]["mtime"]
+            .as_str()
+            .is_some_and(|time| time.len() == 30 && time.ends_with('Z'))
+    );
+}
+
+#[test]
+fn info_describes_a_pool() {
+    let place = Place::with_numbers(3);
+    let info = place.run("pool info p").json();
+    assert_eq!(info["bounds"], json!({"oldest": 1, "newest": 3}));
+    assert_eq!(info["metrics"]["message_count"], 3);
+    assert_eq!(info["metrics"]["seq_span"], 3);
+    assert_eq!(info["format_version"], 4);
+    assert_eq!(
+        info["ring_offset"]
+            .as_u64()
+            .zip(info["ring_size"].as_u64())
+            .map(|(at, size)| at + size),
+        Some(1_048_576)
+    );
+    assert_eq!(place.run("pool info p --json").json()["uuid"], info["uuid"]);
+}
+
+#[test]
+fn delete_tries_all_and_says_what_became_of_each() {
+    let place = Place::with_numbers(1);
+    place.run("pool create q").ok();
+    std::fs::write(place.file("foreign.plasmite"), vec![0; 100_000]).expect("a file");
+    let run = place.run("pool delete p nobody foreign q");
+    let errors = run.errors(3);
+    assert_eq!(errors.len(), 2);
+    let result = &run.lines()[0];
+    assert_eq!(result["deleted"][0]["pool"], "p");
+    assert_eq!(
+        result["deleted"][0]["path"],
+        place.file("p.plasmite").to_str().expect("UTF-8")
+    );
+    assert_eq!(result["deleted"][1]["pool"], "q");
+    assert_eq!(result["failed"][0]["error"], errors[0]);
+    assert_eq!(result["failed"][1]["pool"], "foreign");
+    assert!(!place.file("p.plasmite").exists() && place.file("foreign.plasmite").exists());
+}
+
+#[test]
+fn fetch_prints_one_envelope() {
+    let place = Place::with_numbers(2);
+    place.run("feed p [1] --tag b --tag a -q").ok();
+    let line = place.run("fetch p 3").ok();
+    assert!(
+        line.starts_with("{\"seq\":3,\"time\":\"")
+            && line.ends_with("Z\",\"meta\":{\"tags\":[\"b\",\"a\"]},\"data\":[1]}\n"),
+        "{line}"
+    );
+    assert_eq!(place.run("fetch p 3 --json").ok(), line);
+}
+
+#[test]
+fn fetch_of_what_is_not_there_names_what_is() {
+    let place = Place::with_numbers(2);
+    for seq in [0, 3, u64::MAX] {
+        let error = place.run(&format!("fetch p {seq}")).fails(3, "NotFound");
+        assert_eq!(error["seq"].as_u64(), Some(seq));
+        assert!(error["hint"].to_string().contains('2'), "{error}");
+    }
+    place.run("pool create empty").ok();
+    assert!(
+        place.run("fetch empty 1").fails(3, "NotFound")["hint"]
+            .to_string()
+            .contains("empty")
+    );
+}
+
+#[test]
+fn a_pool_that_may_not_be_read_is_a_matter_of_permission() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::with_numbers(1);
+    let file = place.file("p.plasmite");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).expect("permissions");
+    if std::fs::File::open(&file).is_ok() {
+        // Root may read everything, so there is nothing to see.
+        return;
+    }
+    place.run("fetch p 1").fails(6, "Permission");
+    place.run("feed p 1").fails(6, "Permission");
+}
