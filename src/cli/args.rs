@@ -27,7 +27,6 @@ use crate::core::error::{Error, ErrorKind, Result};
         A pool is one file of fixed size. Writers append messages, readers follow them, and when the pool is full \
         the newest messages take the place of the oldest. There is no server.",
     after_help = ROUND_TRIP,
-    propagate_version = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -41,12 +40,12 @@ const ROUND_TRIP: &str = "\
 A first round trip:
   plasmite pool create chat
   plasmite feed chat '{\"from\": \"ada\", \"text\": \"hello\"}'
-  plasmite follow chat -n 10              newest 10, then all that come; end with Ctrl-C
+  plasmite follow chat -n 10      the newest 10, then all that come; Ctrl-C ends it
 
 POOL is a name in the pool directory, or a path if it contains a '/'.
 Output is for people on a terminal and JSON in a pipe.
-Messages survive the process as soon as their receipt is printed. To survive power loss as well,
-feed them with --durability flush.";
+A message whose receipt is printed survives the process. To have it survive
+power loss as well, feed it with --durability flush.";
 
 /// What every command accepts, before its name or after it.
 #[derive(Debug, Args)]
@@ -207,8 +206,8 @@ pub(crate) struct FeedArgs {
 }
 
 const FEED_EXAMPLES: &str = "\
-Each message gets a receipt with its number and time. Messages read from a stream are appended as soon
-as they are complete.
+Each message gets a receipt with its number and time.
+Messages read from a stream are appended as soon as they are complete.
 
 Examples:
   plasmite feed chat '{\"text\": \"hello\"}' --tag greeting
@@ -295,7 +294,7 @@ pub(crate) struct FollowArgs {
 }
 
 const FOLLOW_EXAMPLES: &str = "\
-Without -n, --since, --from or --no-follow, only messages that come from now on are printed.
+Without -n, --since, --from or --no-follow, it begins with the next message to come.
 
 Examples:
   plasmite follow chat -n 10

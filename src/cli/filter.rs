@@ -268,15 +268,14 @@ fn link(text: &str, body: Term<&str>) -> Result<jaq_core::Filter<Data>> {
         path: (),
     };
     let modules = Loader::new(defs).load(&arena, main);
-    let compiled = modules
+    modules
         .map_err(|_| not_jq(text, "", "a filter"))
         .and_then(|modules| {
             let compiler = Compiler::default().with_funs(funs);
             compiler
                 .compile(modules)
                 .map_err(|errors| undefined(text, errors))
-        });
-    compiled
+        })
 }
 
 /// Definitions of one program have to borrow from the same text, or what passes for it.

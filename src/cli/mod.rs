@@ -51,10 +51,19 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: impl Iterator<Item = OsString>) -> u8 {
-    let outcome = prepare().and_then(|mut work| dispatch(args, &mut work));
-    // What was printed before a failure is printed before the failure is.
+    // Held to the end: what was printed has to be written out before a signal may end the process.
+    let mut work = match prepare() {
+        Ok(work) => work,
+        Err(stop) => return exit_code(Err(stop)),
+    };
+    let outcome = dispatch(args, &mut work);
+    // What was printed before a failure is written out before the failure is.
     let flushed = output::flush();
-    match outcome.and_then(|code| flushed.map(|()| code)) {
+    exit_code(outcome.and_then(|code| flushed.map(|()| code)))
+}
+
+fn exit_code(outcome: Outcome) -> u8 {
+    match outcome {
         Ok(code) => code,
         Err(Stop::StdoutClosed) => 0,
         Err(Stop::Failed(error)) => {
@@ -98,7 +107,11 @@ fn report_panic(info: &panic::PanicHookInfo<'_>) {
         .location()
         .map(|place| format!(" at {place}"))
         .unwrap_or_default();
-    let what = info.payload_as_str().unwrap_or("no message");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let what = text
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
     let message =
         format!("the program met a condition that it should have ruled out{place}: {what}");
     output::report(

@@ -5,12 +5,13 @@
 //! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
 
 use std::process;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::output;
@@ -19,8 +20,8 @@ use crate::core::error::{Error, ErrorKind, Result};
 /// How long the work in hand may take once a signal asked for the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The first signal that came, or 0.
-static REQUESTED: AtomicI32 = AtomicI32::new(0);
+/// The signal that came, or 0. Set by the handler itself, so that nothing the process does after it goes unaware.
+static REQUESTED: AtomicUsize = AtomicUsize::new(0);
 static WORK: Mutex<()> = Mutex::new(());
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 
@@ -36,8 +37,19 @@ pub(crate) fn install() -> Result<Work> {
             .hint("check the limits on open files and processes")
             .caused_by(cause)
     };
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_usize(signal, &REQUESTED, signal as usize).map_err(failed)?;
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    let listen = move || signals.forever().for_each(on_signal);
+    let listen = move || {
+        let mut signals = signals.forever();
+        signals.next().into_iter().for_each(on_first);
+        // A second one is not patient.
+        signals
+            .next()
+            .into_iter()
+            .for_each(|signal| process::exit(i32::from(code_of(signal))));
+    };
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(listen)
@@ -54,9 +66,9 @@ pub(crate) fn requested() -> bool {
 
 /// The exit code: that of the signal that asked for the end, else `code`.
 pub(crate) fn exit_code(code: u8) -> u8 {
-    match REQUESTED.load(Ordering::SeqCst) {
-        0 => code,
-        signal => code_of(signal),
+    match i32::try_from(REQUESTED.load(Ordering::SeqCst)) {
+        Ok(0) | Err(_) => code,
+        Ok(signal) => code_of(signal),
     }
 }
 
@@ -79,10 +91,11 @@ impl Work {
     }
 }
 
-fn on_signal(signal: i32) {
-    let first = REQUESTED.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
-    let ending = thread::Builder::new().spawn(move || end_when_idle(signal));
-    if first.is_err() || ending.is_err() {
+fn on_first(signal: i32) {
+    if thread::Builder::new()
+        .spawn(move || end_when_idle(signal))
+        .is_err()
+    {
         process::exit(i32::from(code_of(signal)));
     }
     if let Some(cancel) = &*CANCEL.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -169,7 +169,7 @@ fn a_pool_that_may_not_be_read_is_a_matter_of_permission() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::with_numbers(1);
     let file = place.file("p.plasmite");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0)).expect("permissions");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("permissions");
     if std::fs::File::open(&file).is_ok() {
         // Root may read everything, so there is nothing to see.
         return;

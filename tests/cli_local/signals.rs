@@ -49,15 +49,11 @@ fn a_feed_that_waits_for_input_ends_with_the_signals_code() {
     let place = Place::with_numbers(0);
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut feed = place.spawn("feed p");
-        feed.child
-            .stdin
-            .as_ref()
-            .expect("piped")
-            .write_all(b"{\"n\":1}\n{\"n\":")
-            .expect("it reads");
+        // Taken out, since waiting closes it, and it is to stay open until the command has ended.
+        let mut input = feed.child.stdin.take().expect("piped");
+        input.write_all(b"{\"n\":1}\n{\"n\":").expect("it reads");
         feed.line();
         send(signal, &feed.child);
-        // Its input stays open until it has ended.
         let status = feed.child.wait().expect("it ends");
         assert_eq!(status.code(), Some(code));
     }
