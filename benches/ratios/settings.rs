@@ -1,0 +1,79 @@
+//! What a run is asked to do, and where.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// Whatever goes wrong ends the run with its message.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// The options of a run.
+pub(crate) struct Settings {
+    /// Whether cargo runs this as a benchmark rather than as one of all targets of a test.
+    pub(crate) is_bench: bool,
+    /// A missed bar is shown, and fails nothing.
+    pub(crate) no_fail: bool,
+    /// A glance: little data and few rounds, good for no conclusion.
+    pub(crate) quick: bool,
+    names: Vec<String>,
+    /// Pools and input of this run, gone when it ends.
+    data: TempDir,
+}
+
+impl Settings {
+    /// From the arguments, and from the environment:
+    /// `BENCH_NO_FAIL=1` is `--no-fail`, and `BENCH_DIR` says where the data goes.
+    pub(crate) fn from_args() -> Result<Settings> {
+        let args: Vec<String> = env::args().skip(1).collect();
+        let has = |flag: &str| args.iter().any(|arg| arg == flag);
+        let known = ["--bench", "--no-fail", "--quick"];
+        if let Some(flag) = args
+            .iter()
+            .find(|arg| arg.starts_with('-') && !known.contains(&&arg[..]))
+        {
+            return Err(format!("there is no option {flag}; use --no-fail or --quick").into());
+        }
+        let parent = env::var_os("BENCH_DIR").map_or_else(report_dir, PathBuf::from);
+        std::fs::create_dir_all(&parent)?;
+        Ok(Settings {
+            is_bench: has("--bench"),
+            no_fail: has("--no-fail") || env::var_os("BENCH_NO_FAIL").is_some_and(|v| v == "1"),
+            quick: has("--quick"),
+            data: tempfile::Builder::new()
+                .prefix("data-")
+                .tempdir_in(parent)?,
+            names: args
+                .into_iter()
+                .filter(|arg| !arg.starts_with('-'))
+                .collect(),
+        })
+    }
+
+    /// Whether any of these rows is wanted.
+    pub(crate) fn wants(&self, rows: &[&str]) -> bool {
+        self.names.is_empty()
+            || rows
+                .iter()
+                .any(|row| self.names.iter().any(|name| row.contains(name.as_str())))
+    }
+
+    /// Where the run keeps its data.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// How much of something there is to do.
+    pub(crate) fn amount(&self, full: u64, quick: u64) -> u64 {
+        if self.quick { quick } else { full }
+    }
+}
+
+/// Where the report goes.
+pub(crate) fn report_dir() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    target.join("bench")
+}
