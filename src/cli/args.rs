@@ -1,0 +1,520 @@
+//! The command line as clap sees it, and errors in it as errors of ours.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anstream::ColorChoice;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind as ClapErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use super::size::parse_size;
+use super::time::{parse_duration, parse_moment};
+use crate::api::{Client, Durability, PoolRef, Timestamp};
+use crate::cli::ingest::Format as InputFormat;
+use crate::core::error::{Error, ErrorKind, Result};
+
+/// What the process was asked to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plasmite",
+    version,
+    about = "Rings of JSON messages that many processes share through one file",
+    long_about = "Rings of JSON messages that many processes share through one file.\n\n\
+        A pool is one file of fixed size. Writers append messages, readers follow them, and when the pool is full \
+        the newest messages take the place of the oldest. There is no server.",
+    after_help = ROUND_TRIP,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const ROUND_TRIP: &str = "\
+A first round trip:
+  plasmite pool create chat
+  plasmite feed chat '{\"from\": \"ada\", \"text\": \"hello\"}'
+  plasmite follow chat -n 10              newest 10, then all that come; end with Ctrl-C
+
+POOL is a name in the pool directory, or a path if it contains a '/'.
+Output is for people on a terminal and JSON in a pipe.
+Messages survive the process as soon as their receipt is printed. To survive power loss as well,
+feed them with --durability flush.";
+
+/// What every command accepts, before its name or after it.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where pools are kept [env: PLASMITE_DIR] [default: ~/.plasmite/pools]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    dir: Option<PathBuf>,
+    /// When to colour text for people; auto heeds NO_COLOR
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Global options"
+    )]
+    pub(crate) color: Color,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, list, describe and delete pools
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Append messages to a pool
+    #[command(after_help = FEED_EXAMPLES)]
+    Feed(FeedArgs),
+    /// Print one message
+    #[command(
+        after_help = "Examples:\n  plasmite fetch chat 42\n  plasmite fetch chat 42 --json | jq .data"
+    )]
+    Fetch(FetchArgs),
+    /// Print messages as they come
+    #[command(after_help = FOLLOW_EXAMPLES)]
+    Follow(FollowArgs),
+    /// Check pools for damage
+    #[command(after_help = DOCTOR_NOTES)]
+    Doctor(DoctorArgs),
+    /// Print the program's name and version
+    Version(JsonFlag),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Create pools
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create(CreateArgs),
+    /// List the pools in the pool directory
+    List(JsonFlag),
+    /// Describe a pool: size, bounds, how full it is, how old its messages are
+    Info(InfoArgs),
+    /// Delete pools and all that is in them
+    #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
+    Delete(DeleteArgs),
+}
+
+/// `--json`, for commands with one result.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct JsonFlag {
+    /// Print one line of JSON, also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Names in the pool directory, or paths if they contain a '/'
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Size of the file: bytes, or with K, M or G (1024-based); at least 64K [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size)]
+    pub(crate) size: Option<u64>,
+    /// Slots of the index that finds messages by number; 0 for none [default: one for each 512 bytes]
+    #[arg(long, value_name = "N")]
+    pub(crate) index_capacity: Option<u64>,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+const CREATE_EXAMPLES: &str = "\
+A pool keeps the newest messages that fit; one message may take up to half of it.
+
+Examples:
+  plasmite pool create chat
+  plasmite pool create metrics --size 64M
+  plasmite pool create ./here.plasmite";
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Pools to delete; each is tried, also after one that failed
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// One JSON value; without it, messages are read from --file or standard input
+    #[arg(conflicts_with = "file", allow_negative_numbers = true)]
+    pub(crate) data: Option<OsString>,
+    /// Tag every message; may be given several times
+    #[arg(long = "tag", value_name = "T")]
+    pub(crate) tags: Vec<String>,
+    /// Read messages from this file, or from standard input with '-'
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How the input is written: a value per line, values over any number of lines, or RFC 7464
+    #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&["auto", "jsonl", "json", "seq"]))]
+    pub(crate) input: InputFormat,
+    /// What to do about a record that cannot be appended
+    #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
+    pub(crate) errors: OnBadRecord,
+    /// What a message survives once its receipt is printed: fast survives the process but not power loss, flush both
+    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&["fast", "flush"]))]
+    pub(crate) durability: Durability,
+    /// Create the pool if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Size of a pool that --create creates [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create")]
+    pub(crate) create_size: Option<u64>,
+    /// Try again up to N times when other writers keep the pool busy
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) retry: u32,
+    /// Wait this long before trying again [default: 1s]
+    #[arg(long, value_name = "D", value_parser = parse_duration, requires = "retry")]
+    pub(crate) retry_delay: Option<Duration>,
+    /// Print no receipts
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) format: StreamFlags,
+}
+
+const FEED_EXAMPLES: &str = "\
+Each message gets a receipt with its number and time. Messages read from a stream are appended as soon
+as they are complete.
+
+Examples:
+  plasmite feed chat '{\"text\": \"hello\"}' --tag greeting
+  plasmite feed chat '\"a string needs its quotes\"'
+  tail -f app.jsonl | plasmite feed logs --create --create-size 64M -q
+  curl -sN https://example.com/events | plasmite feed events      server-sent events
+  plasmite feed ledger -f today.jsonl --durability flush";
+
+/// `feed --errors`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnBadRecord {
+    /// Append what came before it, and end
+    #[default]
+    Stop,
+    /// Report it, append the rest, and exit with 1
+    Skip,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// The message's number
+    pub(crate) seq: u64,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FollowArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// Begin with the newest N messages, counted before any filter
+    #[arg(short = 'n', long = "tail", value_name = "N", conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
+    pub(crate) tail: Option<u64>,
+    /// Begin with the oldest message from T on: RFC 3339, or a time ago such as 5m
+    #[arg(long, value_name = "T", value_parser = moment, conflicts_with = "from", help_heading = "Start and end")]
+    pub(crate) since: Option<Timestamp>,
+    /// End before the first message from T on, or when it is T
+    #[arg(long, value_name = "T", value_parser = moment, help_heading = "Start and end")]
+    pub(crate) until: Option<Timestamp>,
+    /// Begin with message SEQ, and wait for it if need be
+    #[arg(long, value_name = "SEQ", help_heading = "Start and end")]
+    pub(crate) from: Option<u64>,
+    /// Print what is there, from the oldest on if nothing else is asked for, and end
+    #[arg(long, help_heading = "Start and end")]
+    pub(crate) no_follow: bool,
+    /// End after one message that passes the filters
+    #[arg(long, help_heading = "Start and end")]
+    pub(crate) one: bool,
+    /// Exit with 124 when nothing was printed for this long, such as 30s
+    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Start and end")]
+    pub(crate) timeout: Option<Duration>,
+    /// Only messages that carry this tag; may be given several times, and all must match
+    #[arg(long = "tag", value_name = "T", help_heading = "Filters")]
+    pub(crate) tags: Vec<String>,
+    /// Only messages for which this jq filter yields anything but false and null; it sees the whole message, as in
+    /// '.data.level == "error"'. May be given several times, and all must match
+    #[arg(long = "where", value_name = "JQ", help_heading = "Filters")]
+    pub(crate) filters: Vec<String>,
+    /// Print only the data of each message
+    #[arg(long, help_heading = "Output")]
+    pub(crate) data_only: bool,
+    #[command(flatten)]
+    pub(crate) format: StreamFlags,
+    /// What to do when messages were overwritten before they could be read
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ACTION",
+        default_value_t,
+        help_heading = "Missing messages"
+    )]
+    pub(crate) gap: OnGap,
+    /// Do not mention missing messages
+    #[arg(long, help_heading = "Missing messages")]
+    pub(crate) quiet_drops: bool,
+    /// Create the pool if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Look for messages at intervals instead of being woken
+    #[arg(long)]
+    pub(crate) no_notify: bool,
+}
+
+const FOLLOW_EXAMPLES: &str = "\
+Without -n, --since, --from or --no-follow, only messages that come from now on are printed.
+
+Examples:
+  plasmite follow chat -n 10
+  plasmite follow logs --where '.data.level == \"error\"' --data-only
+  plasmite follow logs --since 5m --no-follow > last-five-minutes.jsonl
+  plasmite follow jobs --tag done --one --timeout 30s && echo ready";
+
+/// `follow --gap`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnGap {
+    /// Say which are missing, and go on
+    #[default]
+    Continue,
+    /// End with RetentionGap, exit code 9
+    Error,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// A pool's name, or its path
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) pool: Option<String>,
+    /// Check every pool in the pool directory
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+const DOCTOR_NOTES: &str = "\
+Reads every message and its checksum; changes nothing, and does not stop writers.
+Exits with 7 if a pool is corrupt.
+
+Examples:
+  plasmite doctor chat
+  plasmite doctor --all --json";
+
+/// How a command that streams prints.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct StreamFlags {
+    /// Print JSON Lines, also on a terminal; same as --format jsonl
+    #[arg(long, visible_alias = "json", help_heading = "Output")]
+    jsonl: bool,
+    /// Print JSON Lines, or text for people [default: pretty on a terminal, else jsonl]
+    #[arg(long, value_enum, value_name = "FORM", help_heading = "Output")]
+    format: Option<StreamFormat>,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamFormat {
+    Jsonl,
+    Pretty,
+}
+
+/// Reads the command line. `None` if it asked for help or the version, which are then printed.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseEnd> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = Cli::command()
+        .color(early_colour(&args))
+        .try_get_matches_from(args);
+    matches
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(parse_end)
+}
+
+/// Why there is no command to run.
+pub(crate) enum ParseEnd {
+    /// Help or version was asked for.
+    Show(clap::builder::StyledStr),
+    /// The command line is not understood.
+    Fail(Error),
+}
+
+impl Color {
+    pub(crate) fn choice(self) -> ColorChoice {
+        match self {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+}
+
+impl Global {
+    /// The pools that commands work on, where `pool` is the one that was named.
+    pub(crate) fn client_for(&self, pool: &PoolRef) -> Result<Client> {
+        match pool {
+            // A path needs no pool directory, so it works where there is none.
+            PoolRef::Path(_) => Ok(self.client().unwrap_or_else(|_| Client::new("."))),
+            PoolRef::Name(_) => self.client(),
+        }
+    }
+
+    /// The pools of the pool directory.
+    pub(crate) fn client(&self) -> Result<Client> {
+        let of_environment = || {
+            std::env::var_os("PLASMITE_DIR")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+        };
+        let of_home = || {
+            let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+            home.map(|home| home.join(".plasmite/pools"))
+        };
+        let dir = self.dir.clone().or_else(of_environment).or_else(of_home);
+        dir.map(Client::new).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Usage,
+                "there is no home directory to keep pools in",
+            )
+            .hint("name the pool directory with --dir or PLASMITE_DIR, or give the pool as a path")
+        })
+    }
+}
+
+impl StreamFlags {
+    /// The form to print in, or `Usage` if the flags contradict each other.
+    pub(crate) fn resolve(self, is_terminal: bool) -> Result<StreamFormat> {
+        match (self.jsonl, self.format) {
+            (true, Some(StreamFormat::Pretty)) => Err(Error::new(
+                ErrorKind::Usage,
+                "JSON Lines and --format pretty exclude each other",
+            )
+            .hint("give one of --jsonl and --format")),
+            (true, _) => Ok(StreamFormat::Jsonl),
+            (false, Some(format)) => Ok(format),
+            (false, None) if is_terminal => Ok(StreamFormat::Pretty),
+            (false, None) => Ok(StreamFormat::Jsonl),
+        }
+    }
+}
+
+/// `--color` as far as it can be told before parsing, for errors in the rest of the command line.
+fn early_colour(args: &[OsString]) -> clap::ColorChoice {
+    let mut words = args
+        .iter()
+        .map(|arg| arg.to_string_lossy())
+        .take_while(|arg| arg != "--");
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next().unwrap_or_default().into_owned(),
+            Some(value) => value.trim_start_matches('=').to_owned(),
+            None => continue,
+        };
+        return match value.as_str() {
+            "always" => clap::ColorChoice::Always,
+            "never" => clap::ColorChoice::Never,
+            _ => clap::ColorChoice::Auto,
+        };
+    }
+    clap::ColorChoice::Auto
+}
+
+fn parse_end(error: clap::Error) -> ParseEnd {
+    match error.kind() {
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => {
+            ParseEnd::Show(error.render())
+        }
+        _ => ParseEnd::Fail(usage_error(&error)),
+    }
+}
+
+/// Clap's complaint in our words: its first paragraph is the message; tip and usage make the hint.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let usage = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Usage: "))
+        .unwrap_or("plasmite");
+    let command: Vec<_> = usage
+        .split(' ')
+        .take_while(|word| !word.starts_with(['[', '<', '-']))
+        .collect();
+    let help = format!("'{} --help' shows how it is used", command.join(" "));
+    let message = match error.kind() {
+        ClapErrorKind::MissingSubcommand
+        | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "there is no command to run".to_owned()
+        }
+        _ => first_paragraph(&text),
+    };
+    let tip = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: "));
+    let hint = tip.map_or(help.clone(), |tip| format!("{tip}; {help}"));
+    Error::new(ErrorKind::Usage, message).hint(hint)
+}
+
+fn first_paragraph(text: &str) -> String {
+    let lines = text.trim_start_matches("error: ").lines().map(str::trim);
+    lines
+        .take_while(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    // All durations of one command line count back from the same moment.
+    static STARTED: OnceLock<Timestamp> = OnceLock::new();
+    parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)
+}
+
+/// One of `names`, which clap lists in help and errors, as the library's type.
+fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::fmt::Display,
+{
+    PossibleValuesParser::new(names)
+        .try_map(|name| name.parse().map_err(|error: T::Err| error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,235 @@
+//! `doctor POOL | --all`.
+
+use serde::Serialize;
+
+use super::args::{DoctorArgs, Global};
+use super::output::{self, style, visible};
+use super::{Outcome, Stop};
+use crate::api::{Issue, IssueCode, PoolRef, Report};
+use crate::core::error::{Error, ErrorKind, Result};
+use crate::policy;
+
+/// How many issues of one pool are listed. A pool of noise has millions, and more of them say nothing new.
+const LISTED_ISSUES: usize = 100;
+
+pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
+    let examined = match &args.pool {
+        Some(pool) => Examined {
+            diagnoses: vec![examine_one(global, pool)?],
+            errors: Vec::new(),
+        },
+        None => examine_all(global)?,
+    };
+    let code = examined.exit_code();
+    examined.print(args.json.json || !output::stdout_is_terminal())?;
+    Ok(code)
+}
+
+fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
+    let reference = PoolRef::parse(pool)?;
+    let client = global.client_for(&reference)?;
+    let report = client.verify_pool(&reference)?;
+    let path = reference
+        .path_in(client.dir())
+        .to_string_lossy()
+        .into_owned();
+    Ok(Diagnosis::new(pool.to_owned(), path, &report))
+}
+
+fn examine_all(global: &Global) -> Result<Examined> {
+    let client = global.client()?;
+    let mut examined = Examined::default();
+    for entry in client.list_pools()? {
+        let path = entry.path.to_string_lossy().into_owned();
+        match client.verify_pool(&PoolRef::Path(entry.path)) {
+            Ok(report) => examined
+                .diagnoses
+                .push(Diagnosis::new(entry.name, path, &report)),
+            Err(error) => examined.errors.push(error),
+        }
+    }
+    Ok(examined)
+}
+
+/// What was found, and what could not be looked at.
+#[derive(Default)]
+struct Examined {
+    diagnoses: Vec<Diagnosis>,
+    errors: Vec<Error>,
+}
+
+impl Examined {
+    /// Damage decides; else the first pool that could not be examined does.
+    fn exit_code(&self) -> u8 {
+        if self.diagnoses.iter().any(Diagnosis::is_corrupt) {
+            return policy::exit_code(ErrorKind::Corrupt);
+        }
+        self.errors
+            .first()
+            .map_or(0, |error| policy::exit_code(error.kind()))
+    }
+
+    fn print(&self, json: bool) -> Result<(), Stop> {
+        if json {
+            output::print_json(&Reports {
+                reports: &self.diagnoses,
+            })?;
+        } else if self.diagnoses.is_empty() && self.errors.is_empty() {
+            output::print_text("no pools to check\n")?;
+        } else {
+            self.diagnoses
+                .iter()
+                .try_for_each(|diagnosis| output::print_text(&diagnosis.text()))?;
+        }
+        output::flush()?;
+        self.errors.iter().for_each(output::report);
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Reports<'a> {
+    reports: &'a [Diagnosis],
+}
+
+#[derive(Serialize)]
+struct Diagnosis {
+    pool_ref: String,
+    path: String,
+    status: &'static str,
+    last_good_seq: Option<u64>,
+    issue_count: usize,
+    issues: Vec<IssueLine>,
+    remediation_hints: Vec<String>,
+    #[serde(skip)]
+    messages: u64,
+}
+
+#[derive(Serialize)]
+struct IssueLine {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+}
+
+impl Diagnosis {
+    fn new(pool_ref: String, path: String, report: &Report) -> Diagnosis {
+        Diagnosis {
+            status: if report.is_corrupt() { "corrupt" } else { "ok" },
+            last_good_seq: report.last_good_seq,
+            issue_count: report.issues.len(),
+            issues: report
+                .issues
+                .iter()
+                .take(LISTED_ISSUES)
+                .map(IssueLine::new)
+                .collect(),
+            remediation_hints: remedies(&pool_ref, report),
+            messages: report.messages,
+            pool_ref,
+            path,
+        }
+    }
+
+    fn is_corrupt(&self) -> bool {
+        self.status == "corrupt"
+    }
+
+    fn text(&self) -> String {
+        let state = if self.is_corrupt() {
+            style::ERROR
+        } else {
+            style::GOOD
+        };
+        let (pool, path, status) = (visible(&self.pool_ref), visible(&self.path), self.status);
+        let found = match (self.messages, self.issue_count) {
+            (messages, 0) => format!("{}, all sound", count(messages, "message")),
+            (messages, issues) => format!(
+                "{} sound, {}",
+                count(messages, "message"),
+                count(issues as u64, "issue")
+            ),
+        };
+        let mut text = format!("{state}{status}{state:#}  {pool}: {found} ({path})\n");
+        for issue in &self.issues {
+            text += &issue.text();
+        }
+        let unlisted = self.issue_count - self.issues.len();
+        if unlisted > 0 {
+            text += &format!("  and {unlisted} more\n");
+        }
+        if let (true, Some(seq)) = (self.is_corrupt(), self.last_good_seq) {
+            text += &format!("  all messages up to {seq} are sound\n");
+        }
+        let cyan = style::HINT;
+        for hint in &self.remediation_hints {
+            text += &format!("  {cyan}hint:{cyan:#} {}\n", visible(hint));
+        }
+        text
+    }
+}
+
+impl IssueLine {
+    fn new(issue: &Issue) -> IssueLine {
+        IssueLine {
+            code: issue.code.name(),
+            message: issue.message.clone(),
+            seq: issue.seq,
+            offset: issue.offset,
+        }
+    }
+
+    fn text(&self) -> String {
+        let place = match (self.seq, self.offset) {
+            (Some(seq), Some(offset)) => format!(" (message {seq}, byte {offset})"),
+            (Some(seq), None) => format!(" (message {seq})"),
+            (None, Some(offset)) => format!(" (byte {offset})"),
+            (None, None) => String::new(),
+        };
+        let yellow = style::NOTICE;
+        format!(
+            "  {yellow}{}{yellow:#}: {}{place}\n",
+            self.code,
+            visible(&self.message)
+        )
+    }
+}
+
+/// What to do about what was found, most urgent first.
+fn remedies(pool_ref: &str, report: &Report) -> Vec<String> {
+    let mut hints = Vec::new();
+    if report.is_corrupt() {
+        hints.push("copy the file before anything else, and stop what writes to it".to_owned());
+        hints.push(match report.last_good_seq {
+            Some(seq) => {
+                format!("save what is sound with 'plasmite follow {pool_ref} --no-follow', which reads up to message {seq}, and feed it to a new pool")
+            }
+            None => "create a new pool and restore its messages from where they came from".to_owned(),
+        });
+    }
+    let has = |code| report.issues.iter().any(|issue| issue.code == code);
+    if has(IssueCode::IndexHint) {
+        hints.push(
+            "the index only makes reads faster; its slots are written anew as messages come in"
+                .to_owned(),
+        );
+    }
+    if has(IssueCode::ClockBehind) {
+        hints.push(
+            "check the system clock; messages repeat the newest time until the clock has caught up"
+                .to_owned(),
+        );
+    }
+    hints
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
+}

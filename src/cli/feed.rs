@@ -1,0 +1,278 @@
+//! `feed POOL`.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
+use super::ingest::Ingest;
+use super::output::{self, style};
+use super::signals::{self, Work};
+use super::{Outcome, Stop, open};
+use crate::api::{Batch, CreateOptions, Durability, Pool, PoolRef, Receipt, Tags};
+use crate::core::error::{Error, ErrorKind, Result};
+use crate::wire::ReceiptWriter;
+
+/// How much input is read at once, and so the most that one read can make wait.
+const READ_BYTES: usize = 256 * 1024;
+/// A batch is appended at the latest when it has this many messages, so that other writers get their turn,
+const BATCH_MESSAGES: usize = 256;
+/// or takes this much of the ring.
+const BATCH_BYTES: u64 = 1024 * 1024;
+/// More than a message takes in the ring beside its own text and tags.
+const MESSAGE_OVERHEAD: u64 = 256;
+/// What `--retry-delay` is when it is not given.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Exit code when records were skipped, as was asked for.
+const SKIPPED: u8 = 1;
+
+pub(super) fn run(global: &Global, args: &FeedArgs, work: &mut Work) -> Outcome {
+    let form = args.format.resolve(output::stdout_is_terminal())?;
+    match &args.data {
+        Some(data) => feed_value(global, args, form, data.as_encoded_bytes(), work),
+        None => feed_stream(global, args, form, work),
+    }
+}
+
+fn feed_value(
+    global: &Global,
+    args: &FeedArgs,
+    form: StreamFormat,
+    data: &[u8],
+    work: &mut Work,
+) -> Outcome {
+    let mut feeder = Feeder::new(args, form, work);
+    // Bad data is refused before anything is created for it.
+    feeder.batch.push_json(data, &feeder.tags)?;
+    let pool = open_pool(global, args)?;
+    feeder.append(&pool)?;
+    Ok(0)
+}
+
+fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut Work) -> Outcome {
+    let mut input = open_input(args.file.as_deref())?;
+    let pool = open_pool(global, args)?;
+    let mut feeder = Feeder::new(args, form, work);
+    let limit = usize::try_from(pool.max_batch_bytes()).unwrap_or(usize::MAX);
+    let mut ingest = Ingest::new(args.input, limit);
+    let mut buffer = vec![0; READ_BYTES];
+    while !signals::requested() {
+        output::flush()?;
+        let count = feeder.work.pause(|| input.read(&mut buffer))?;
+        match count {
+            0 => ingest.finish(),
+            _ => ingest.push(&buffer[..count]),
+        }
+        feeder.take(&mut ingest, &pool)?;
+        if count == 0 {
+            break;
+        }
+    }
+    Ok(if feeder.has_skipped { SKIPPED } else { 0 })
+}
+
+fn open_pool(global: &Global, args: &FeedArgs) -> Result<Pool> {
+    let pool = PoolRef::parse(&args.pool)?;
+    let options = CreateOptions {
+        size_bytes: args.create_size,
+        ..CreateOptions::default()
+    };
+    let client = global.client_for(&pool)?;
+    match args.create {
+        true => open::or_create(&client, &pool, options, |pool| client.open_pool(pool)),
+        false => client.open_pool(&pool),
+    }
+}
+
+/// Where records are read from, and what to call it.
+struct Input {
+    reader: Box<dyn Read>,
+    path: Option<PathBuf>,
+}
+
+fn open_input(file: Option<&Path>) -> Result<Input> {
+    let stdin = |path| Input {
+        reader: Box::new(io::stdin().lock()),
+        path,
+    };
+    match file {
+        None if io::stdin().is_terminal() => {
+            Err(Error::new(ErrorKind::Usage, "there is no message: none was given, and standard input is a terminal")
+                .hint("give one JSON value after the pool, name a file with --file, or type messages with --file -"))
+        }
+        None => Ok(stdin(None)),
+        Some(path) if path.as_os_str() == "-" => Ok(stdin(None)),
+        Some(path) => match File::open(path) {
+            Ok(file) => Ok(Input { reader: Box::new(file), path: Some(path.to_owned()) }),
+            Err(cause) => Err(input_error(cause, Some(path))),
+        },
+    }
+}
+
+impl Input {
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.reader.read(into) {
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|cause| input_error(cause, self.path.as_deref())),
+            }
+        }
+    }
+}
+
+fn input_error(cause: io::Error, path: Option<&Path>) -> Error {
+    let (kind, hint) = match cause.kind() {
+        io::ErrorKind::NotFound => (ErrorKind::NotFound, "check the path given with --file"),
+        io::ErrorKind::PermissionDenied => (
+            ErrorKind::Permission,
+            "ask for the right to read it, or name another file",
+        ),
+        _ => (
+            ErrorKind::Io,
+            "check that it is a file or stream that can be read",
+        ),
+    };
+    let name = path.map_or("standard input".into(), |path| path.to_string_lossy());
+    let error = Error::new(kind, format!("cannot read the input from {name}"))
+        .hint(hint)
+        .caused_by(cause);
+    match path {
+        Some(path) => error.path(path),
+        None => error,
+    }
+}
+
+/// Gathers messages into batches, appends these, and prints receipts.
+struct Feeder<'a> {
+    args: &'a FeedArgs,
+    form: StreamFormat,
+    work: &'a mut Work,
+    tags: Tags,
+    batch: Batch,
+    has_skipped: bool,
+}
+
+impl<'a> Feeder<'a> {
+    fn new(args: &'a FeedArgs, form: StreamFormat, work: &'a mut Work) -> Feeder<'a> {
+        Feeder {
+            args,
+            form,
+            work,
+            tags: Tags::new(&args.tags),
+            batch: Batch::new(),
+            has_skipped: false,
+        }
+    }
+
+    /// Appends every record that is complete.
+    fn take(&mut self, ingest: &mut Ingest, pool: &Pool) -> Result<(), Stop> {
+        while let Some(record) = ingest.next() {
+            let line = record.line;
+            let taken = match record.text {
+                Ok(text) => self.add(text, pool)?,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                self.refuse(line, &error, pool)?;
+            }
+        }
+        self.append(pool)
+    }
+
+    /// Puts a record into the batch. The inner error is the record's own fault.
+    fn add(&mut self, text: &[u8], pool: &Pool) -> Result<Result<()>, Stop> {
+        let needed = text.len() as u64 + self.tags.as_json().len() as u64 + MESSAGE_OVERHEAD;
+        if self.batch.frame_bytes() + needed > pool.max_batch_bytes().min(BATCH_BYTES) {
+            self.append(pool)?;
+        }
+        if let Err(error) = self.batch.push_json(text, &self.tags) {
+            return Ok(Err(error));
+        }
+        if self.batch.frame_bytes() > pool.max_batch_bytes() {
+            // Only a message that is alone in the batch gets here; the pool says what is too large about it.
+            let refused = self.append(pool);
+            self.batch.clear();
+            return match refused {
+                Err(Stop::Failed(error)) if error.kind() == ErrorKind::Usage => Ok(Err(error)),
+                other => other.map(Ok),
+            };
+        }
+        if self.batch.len() >= BATCH_MESSAGES {
+            self.append(pool)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Deals with a bad record, after all that came before it is in the pool and has its receipts.
+    fn refuse(&mut self, line: u64, error: &Error, pool: &Pool) -> Result<(), Stop> {
+        self.append(pool)?;
+        let error = at_line(line, error);
+        if self.args.errors == OnBadRecord::Stop {
+            return Err(error.into());
+        }
+        output::flush()?;
+        output::report(&error);
+        self.has_skipped = true;
+        Ok(())
+    }
+
+    /// Appends the batch under one lock and prints its receipts.
+    fn append(&mut self, pool: &Pool) -> Result<(), Stop> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let receipt = self.append_patiently(pool)?;
+        self.batch.clear();
+        if self.args.quiet {
+            Ok(())
+        } else {
+            self.print(receipt)
+        }
+    }
+
+    /// Appends the batch, again and again while other writers keep the pool busy, as far as `--retry` allows.
+    fn append_patiently(&mut self, pool: &Pool) -> Result<Receipt> {
+        let delay = self.args.retry_delay.unwrap_or(RETRY_DELAY);
+        for _ in 0..self.args.retry {
+            match pool.append_batch(&self.batch, self.args.durability) {
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    self.work.pause(|| thread::sleep(delay))
+                }
+                other => return other,
+            }
+        }
+        pool.append_batch(&self.batch, self.args.durability)
+    }
+
+    fn print(&self, receipt: Receipt) -> Result<(), Stop> {
+        let seqs = receipt.first_seq..=receipt.last_seq;
+        let time = receipt.time.to_string();
+        match self.form {
+            StreamFormat::Jsonl => {
+                let receipts =
+                    ReceiptWriter::new(&time, self.tags.as_json(), receipt.durability.name());
+                output::print(|out| seqs.for_each(|seq| receipts.write(seq, out)))
+            }
+            StreamFormat::Pretty => {
+                let (bold, dim) = (style::HEADING, style::DIM);
+                let note = match receipt.durability {
+                    Durability::Fast => "",
+                    Durability::Flush => "  on disk",
+                };
+                let line = |seq| format!("{bold}{seq}{bold:#}  {dim}{time}{dim:#}{note}\n");
+                output::print_text(&seqs.map(line).collect::<String>())
+            }
+        }
+    }
+}
+
+/// The error of a record, with the line on which the record begins.
+fn at_line(line: u64, error: &Error) -> Error {
+    let hint = error.hint_text().map_or_else(
+        || "correct the record, or pass over bad ones with -e skip".to_owned(),
+        str::to_owned,
+    );
+    Error::new(error.kind(), format!("line {line}: {}", error.message())).hint(hint)
+}

@@ -1,0 +1,23 @@
+//! `fetch POOL SEQ`.
+
+use super::args::{FetchArgs, Global};
+use super::{Outcome, output, pretty};
+use crate::api::PoolRef;
+
+pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
+    let pool = PoolRef::parse(&args.pool)?;
+    let message = global
+        .client_for(&pool)?
+        .open_pool_to_read(&pool)?
+        .get(args.seq)?;
+    if args.json.json || !output::stdout_is_terminal() {
+        output::print(|out| {
+            message.write_envelope(out);
+            out.push(b'\n');
+        })?;
+    } else {
+        let colour = output::stdout_has_colour();
+        output::print(|out| pretty::write_message(&message, colour, out))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,738 @@
+//! `--where`: jq filters over whole envelopes, by jaq.
+//!
+//! A filter only decides; what is printed is always the stored text. It sees the message and the clock and nothing
+//! else: the builtins that reach the environment, other inputs, the diagnostics or the process are left out.
+//!
+//! A filter can run for ever, so the places that must end a command (signals, `--timeout`) do not rely on it to come
+//! back, and it can ask for memory without end, so the watchdog looks at that as well. It can also recurse without
+//! bound. Every definition in a filter therefore begins with a look at the stack, and
+//! filters run on a thread with plenty of it; see [`on_filter_thread`].
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use jaq_core::box_iter::box_once;
+use jaq_core::compile::Undefined;
+use jaq_core::data::JustLut;
+use jaq_core::load::lex::StrPart;
+use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
+use jaq_core::load::{self, Arena, File, Loader};
+use jaq_core::native::Fun;
+use jaq_core::path::Part;
+use jaq_core::{Compiler, Ctx, Exn, Native, Vars};
+use jaq_json::Val;
+
+use crate::core::error::{Error, ErrorKind, Result};
+
+type Data = JustLut<Val>;
+
+/// The longest filter that is accepted. Parsing recurses, so this bounds the stack that it takes.
+const MAX_FILTER_BYTES: usize = 64 * 1024;
+/// The stack of the thread that filters run on, reserved but not taken until it is used.
+const STACK_BYTES: usize = 512 * 1024 * 1024;
+/// How much of it definitions may recurse into. The rest is for what the builtins do with deep values.
+const RECURSION_BYTES: usize = 128 * 1024 * 1024;
+
+/// Builtins with effects beyond their output.
+const LEFT_OUT: [&str; 8] = [
+    "env",
+    "halt",
+    "halt_error",
+    "debug",
+    "debug_empty",
+    "stderr",
+    "stderr_empty",
+    "input_line_number",
+];
+/// The builtin that looks at the stack. No filter can name it, since `!` begins no identifier.
+const GUARD: &str = "!guard";
+/// The definition that holds the filter itself.
+const FILTER: &str = "plasmite_filter";
+/// What a halt means here: the guard found too little stack. Not an error value, so that `try` cannot catch it.
+const TOO_DEEP: i32 = 1;
+
+thread_local! {
+    /// The address of the stack at which filters start.
+    static STACK_START: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The message that a filter runs on at this moment, or 0. There is one filter thread at most.
+static RUNNING_ON: AtomicU64 = AtomicU64::new(0);
+/// The length of the envelope of that message.
+static ENVELOPE_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Filters that a message has to pass, all of them.
+pub(crate) struct Filters {
+    filters: Vec<Filter>,
+    envelope: Vec<u8>,
+}
+
+struct Filter {
+    text: String,
+    compiled: jaq_core::Filter<Data>,
+}
+
+impl Filters {
+    /// Compiles the filters. `Usage` names the filter, the place and what is wrong there.
+    pub(crate) fn compile(texts: &[String]) -> Result<Filters> {
+        let filters = texts
+            .iter()
+            .map(|text| Filter::compile(text))
+            .collect::<Result<_>>()?;
+        Ok(Filters {
+            filters,
+            envelope: Vec::new(),
+        })
+    }
+
+    /// Whether every filter yields at least one value that is neither `false` nor `null` for the envelope that
+    /// `write` writes. `Usage`, naming `seq`, if a filter fails.
+    pub(crate) fn pass(&mut self, seq: u64, write: impl FnOnce(&mut Vec<u8>)) -> Result<bool> {
+        if self.filters.is_empty() {
+            return Ok(true);
+        }
+        self.envelope.clear();
+        write(&mut self.envelope);
+        let value = jaq_json::read::parse_single(&self.envelope)
+            .map_err(|cause| failed("cannot be read by a filter", cause).seq(seq))?;
+        ENVELOPE_BYTES.store(self.envelope.len() as u64, Ordering::Relaxed);
+        for filter in &self.filters {
+            if !filter.passes(seq, &value).map_err(|error| error.seq(seq))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a filter is running, and so cannot be expected to notice anything.
+pub(crate) fn is_running() -> bool {
+    running_on().is_some()
+}
+
+/// The seq of the message that a filter is running on.
+pub(crate) fn running_on() -> Option<u64> {
+    Some(RUNNING_ON.load(Ordering::Relaxed)).filter(|&seq| seq != 0)
+}
+
+/// How much memory a filter may take: plenty for any honest one, as a multiple of the message where that is large.
+pub(crate) fn memory_limit() -> u64 {
+    ENVELOPE_BYTES
+        .load(Ordering::Relaxed)
+        .saturating_mul(64)
+        .saturating_add(1 << 30)
+}
+
+/// Ends the process with the code of `Usage`, instead of a crash, if a filter uses up the stack after all.
+///
+/// Definitions that recurse too deep fail as any filter does. What remains is recursion inside jaq itself, over values
+/// nested millions deep for instance, which only a filter that builds such a value can reach.
+pub(crate) fn exit_on_overflow() {
+    let usage = i32::from(crate::policy::exit_code(ErrorKind::Usage));
+    let condition = Arc::new(AtomicBool::new(true));
+    // Without this such a filter still ends the process, only less well, so a failure is not worth an error.
+    signal_hook::flag::register_conditional_shutdown(
+        signal_hook::consts::SIGABRT,
+        usage,
+        condition,
+    )
+    .ok();
+}
+
+/// Runs `work` on a thread that filters may run on.
+pub(crate) fn on_filter_thread<T: Send, E: Send + From<Error>>(
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, E> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("filter".to_owned())
+            .stack_size(STACK_BYTES);
+        let handle = thread.spawn_scoped(scope, work).map_err(|cause| {
+            Error::new(ErrorKind::Io, "cannot start a thread for the filter")
+                .hint("check the limits on memory and processes")
+                .caused_by(cause)
+        })?;
+        handle
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+impl Filter {
+    fn compile(text: &str) -> Result<Filter> {
+        if text.len() > MAX_FILTER_BYTES {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("a filter of {} bytes is too long", text.len()),
+            )
+            .hint(format!("filters may have up to {MAX_FILTER_BYTES} bytes")));
+        }
+        let mut body = parse(text)?;
+        guard_definitions(&mut body);
+        let body = guarded(body);
+        let compiled = link(text, body)?;
+        Ok(Filter {
+            text: text.to_owned(),
+            compiled,
+        })
+    }
+
+    fn passes(&self, seq: u64, value: &Val) -> Result<bool> {
+        RUNNING_ON.store(seq, Ordering::Relaxed);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.any_truthy(value.clone())));
+        RUNNING_ON.store(0, Ordering::Relaxed);
+        outcome.unwrap_or_else(|_| Err(self.failed("asks for more than jq can compute")))
+    }
+
+    fn any_truthy(&self, value: Val) -> Result<bool> {
+        let here = 0u8;
+        STACK_START.set(std::ptr::from_ref(&here).addr());
+        let ctx = Ctx::<Data>::new(&self.compiled.lut, Vars::new([]));
+        for output in self.compiled.id.run((ctx, value)) {
+            match output {
+                Ok(Val::Null | Val::Bool(false)) => {}
+                Ok(_) => return Ok(true),
+                Err(exception) => return Err(self.failure(exception)),
+            }
+        }
+        Ok(false)
+    }
+
+    fn failure(&self, exception: Exn<'_, Val>) -> Error {
+        match exception.get_err() {
+            Ok(error) => self.failed(&shorten(&error.to_string())),
+            Err(exception) if exception.clone().get_halt().is_ok() => {
+                self.failed("recurses too deep")
+            }
+            Err(_) => self.failed("breaks out of a label that is not there"),
+        }
+    }
+
+    fn failed(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Usage, format!("the filter '{}' failed: {what}", shorten(&self.text)))
+            .hint("select the messages that it fits first, as in '(.data.n? // 0) > 1', or fetch this one to see its shape")
+    }
+}
+
+fn parse(text: &str) -> Result<Term<&str>> {
+    let tokens = load::Lexer::new(text).lex().map_err(|errors| {
+        let first = errors.into_iter().next();
+        first.map_or_else(
+            || not_jq(text, "", "a token"),
+            |(expected, found)| not_jq(text, found, expected.as_str()),
+        )
+    })?;
+    load::Parser::new(&tokens)
+        .parse(|parser| parser.term())
+        .map_err(|errors| {
+            let first = errors.into_iter().next();
+            first.map_or_else(
+                || not_jq(text, "", "a term"),
+                |(expected, found)| {
+                    not_jq(
+                        text,
+                        load::lex::Token::opt_as_str(found, text),
+                        expected.as_str(),
+                    )
+                },
+            )
+        })
+}
+
+/// Resolves the names in `body` and makes it ready to run.
+fn link(text: &str, body: Term<&str>) -> Result<jaq_core::Filter<Data>> {
+    let builtins = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs());
+    let builtins = builtins
+        .filter(|def| !LEFT_OUT.contains(&def.name))
+        .map(as_part_of_the_filter);
+    let filter = Def {
+        name: FILTER,
+        args: Vec::new(),
+        body,
+    };
+    let defs = builtins.chain([filter]);
+    let natives = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs());
+    let funs = natives
+        .filter(|(name, ..)| !LEFT_OUT.contains(name))
+        .chain([guard()]);
+    let arena = Arena::default();
+    let main = File {
+        code: FILTER,
+        path: (),
+    };
+    let modules = Loader::new(defs).load(&arena, main);
+    let compiled = modules
+        .map_err(|_| not_jq(text, "", "a filter"))
+        .and_then(|modules| {
+            let compiler = Compiler::default().with_funs(funs);
+            compiler
+                .compile(modules)
+                .map_err(|errors| undefined(text, errors))
+        });
+    compiled
+}
+
+/// Definitions of one program have to borrow from the same text, or what passes for it.
+fn as_part_of_the_filter<'s>(builtin: Def<&'static str>) -> Def<&'s str> {
+    builtin
+}
+
+fn undefined(text: &str, errors: jaq_core::compile::Errors<&str, ()>) -> Error {
+    let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
+    let Some((name, what)) = first else {
+        return not_jq(text, "", "defined names");
+    };
+    let arity = match what {
+        Undefined::Filter(arity) if arity > 0 => format!("/{arity}"),
+        _ => String::new(),
+    };
+    bad_filter(
+        text,
+        name,
+        &format!("there is no {} '{name}{arity}'", what.as_str()),
+    )
+}
+
+/// Puts a look at the stack before the body of every definition, since only definitions recurse.
+fn guard_definitions(term: &mut Term<&str>) {
+    visit(term, &mut |term| {
+        if let Term::Def(defs, _) = term {
+            for def in defs {
+                def.body = guarded(std::mem::take(&mut def.body));
+            }
+        }
+    });
+}
+
+fn guarded(body: Term<&str>) -> Term<&str> {
+    let guard = Term::Call(GUARD, Vec::new());
+    Term::BinOp(Box::new(guard), BinaryOp::Pipe(None), Box::new(body))
+}
+
+/// Calls `f` on every term in `term`, parents first.
+fn visit<'s>(term: &mut Term<&'s str>, f: &mut impl FnMut(&mut Term<&'s str>)) {
+    f(term);
+    match term {
+        Term::Id
+        | Term::Recurse
+        | Term::Num(_)
+        | Term::Break(_)
+        | Term::Var(_)
+        | Term::Arr(None) => {}
+        Term::Str(_, parts) => {
+            for part in parts {
+                if let StrPart::Term(term) = part {
+                    visit(term, f);
+                }
+            }
+        }
+        Term::Arr(Some(inner)) | Term::Neg(inner) | Term::Label(_, inner) => visit(inner, f),
+        Term::Obj(members) => {
+            for (key, value) in members {
+                visit(key, f);
+                visit_all(value, f);
+            }
+        }
+        Term::BinOp(left, op, right) => {
+            visit(left, f);
+            if let BinaryOp::Pipe(Some(pattern)) = op {
+                visit_pattern(pattern, f);
+            }
+            visit(right, f);
+        }
+        Term::Fold(_, source, pattern, steps) => {
+            visit(source, f);
+            visit_pattern(pattern, f);
+            visit_all(steps, f);
+        }
+        Term::TryCatch(body, catch) => {
+            visit(body, f);
+            if let Some(catch) = catch {
+                visit(catch, f);
+            }
+        }
+        Term::IfThenElse(branches, otherwise) => {
+            for (condition, then) in branches {
+                visit(condition, f);
+                visit(then, f);
+            }
+            if let Some(otherwise) = otherwise {
+                visit(otherwise, f);
+            }
+        }
+        Term::Def(defs, body) => {
+            for def in defs {
+                visit(&mut def.body, f);
+            }
+            visit(body, f);
+        }
+        Term::Call(_, arguments) => visit_all(arguments, f),
+        Term::Path(from, path) => {
+            visit(from, f);
+            for (part, _) in &mut path.0 {
+                match part {
+                    Part::Index(index) => visit(index, f),
+                    Part::Range(start, end) => {
+                        visit_all(start, f);
+                        visit_all(end, f);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn visit_all<'t, 's: 't>(
+    terms: impl IntoIterator<Item = &'t mut Term<&'s str>>,
+    f: &mut impl FnMut(&mut Term<&'s str>),
+) {
+    terms.into_iter().for_each(|term| visit(term, f));
+}
+
+fn visit_pattern<'s>(pattern: &mut Pattern<&'s str>, f: &mut impl FnMut(&mut Term<&'s str>)) {
+    match pattern {
+        Pattern::Var(_) => {}
+        Pattern::Arr(patterns) => patterns
+            .iter_mut()
+            .for_each(|pattern| visit_pattern(pattern, f)),
+        Pattern::Obj(members) => {
+            for (key, pattern) in members {
+                visit(key, f);
+                visit_pattern(pattern, f);
+            }
+        }
+    }
+}
+
+/// `.`, but for the look at the stack.
+fn guard() -> Fun<Data> {
+    let native = Native::new(|(_, value)| box_once(enough_stack().map(|()| value)))
+        .with_paths(|(_, value)| box_once(enough_stack().map(|()| value)))
+        .with_update(|(_, value), update| match enough_stack() {
+            Ok(()) => update(value),
+            Err(exception) => box_once(Err(exception)),
+        });
+    (GUARD, Box::default(), native)
+}
+
+fn enough_stack<'a>() -> Result<(), Exn<'a, Val>> {
+    let here = 0u8;
+    let used = STACK_START.get().abs_diff(std::ptr::from_ref(&here).addr());
+    if used > RECURSION_BYTES {
+        Err(Exn::halt(TOO_DEEP))
+    } else {
+        Ok(())
+    }
+}
+
+fn not_jq(text: &str, found: &str, expected: &str) -> Error {
+    let what = match found.chars().next() {
+        None => format!("{expected} is missing at the end"),
+        Some(_) => format!("expected {expected}, found '{}'", shorten(found)),
+    };
+    bad_filter(text, found, &what)
+}
+
+/// `Usage` about the place in `text` where `found`, a part of it, begins.
+fn bad_filter(text: &str, found: &str, what: &str) -> Error {
+    let offset = found.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    let offset = if found.is_empty() || offset > text.len() {
+        text.len()
+    } else {
+        offset
+    };
+    let column = text
+        .get(..offset)
+        .map_or(offset, |before| before.chars().count())
+        + 1;
+    Error::new(
+        ErrorKind::Usage,
+        format!(
+            "the filter '{}' is not valid jq: {what}, at character {column}",
+            shorten(text)
+        ),
+    )
+    .offset(offset as u64)
+    .hint("a filter is a jq expression over the whole message, such as '.data.level == \"error\"'")
+}
+
+fn failed(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Usage, format!("this message {what}"))
+        .hint("select messages by --tag instead")
+        .caused_by(cause)
+}
+
+/// Enough of `text` to recognise it by.
+fn shorten(text: &str) -> String {
+    const LIMIT: usize = 200;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &str = r#"{"seq":7,"time":"2026-11-24T00:27:44.105076723Z","meta":{"tags":["a"]},"data":{"n":1,"big":123456789012345678901234567890,"list":[1,2,3]}}"#;
+
+    fn passes(text: &str) -> Result<bool> {
+        passes_for(text, MESSAGE)
+    }
+
+    fn passes_for(text: &str, message: &str) -> Result<bool> {
+        let (text, message) = ([text.to_owned()], message.as_bytes().to_vec());
+        on_filter_thread(move || {
+            Filters::compile(&text)?.pass(7, |out| out.extend_from_slice(&message))
+        })
+    }
+
+    fn error_of(text: &str) -> Error {
+        passes(text).expect_err(text)
+    }
+
+    #[test]
+    fn a_filter_sees_the_whole_message() {
+        for text in [
+            ".seq == 7",
+            ".meta.tags == [\"a\"]",
+            ".data.n == 1",
+            ".time > \"2026\"",
+            ".data.list | length == 3",
+        ] {
+            assert!(passes(text).expect(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_value_other_than_false_and_null_is_enough() {
+        let yields = [
+            "1",
+            "0",
+            "\"\"",
+            "[]",
+            "false, null, 1",
+            ".data.list[] > 2",
+            "first(repeat(1))",
+        ];
+        assert!(yields.iter().all(|text| passes(text).expect(text)));
+        let none = [
+            "false",
+            "null",
+            "empty",
+            ".data.nothing",
+            "false, null",
+            ".data.list[] > 3",
+        ];
+        assert!(!none.iter().any(|text| passes(text).expect(text)));
+    }
+
+    #[test]
+    fn all_filters_have_to_agree() {
+        let agree = |texts: [&str; 2]| {
+            let texts = texts.map(str::to_owned);
+            Filters::compile(&texts)?.pass(7, |out| out.extend_from_slice(MESSAGE.as_bytes()))
+        };
+        assert!(agree(["true", ".data.n == 1"]).expect("both are fine"));
+        assert!(!agree(["true", ".data.n == 2"]).expect("both are fine"));
+    }
+
+    #[test]
+    fn large_numbers_are_compared_exactly() {
+        assert!(passes(".data.big == 123456789012345678901234567890").expect("valid"));
+        assert!(!passes(".data.big == 123456789012345678901234567891").expect("valid"));
+        let digits = "7".repeat(400);
+        let message = format!(r#"{{"data":{digits}}}"#);
+        assert!(passes_for(&format!(".data == {digits}"), &message).expect("valid"));
+        assert!(passes_for(".data > 1e300", r#"{"data":1e999}"#).expect("valid"));
+    }
+
+    #[test]
+    fn what_reaches_beyond_the_message_is_not_defined() {
+        let beyond = [
+            "env",
+            "$ENV",
+            "env.HOME",
+            "$ENV.HOME",
+            "halt",
+            "halt_error",
+            "halt(3)",
+            "halt_error(3)",
+            "input",
+            "inputs",
+            "debug",
+            "debug(1)",
+            "stderr",
+            "input_filename",
+            "$__loc__",
+            "$__prog_args",
+            "getpath([\"a\"]) | input_line_number",
+            "import \"a\" as a; 1",
+            "include \"a\"; 1",
+            "env_empty",
+            "debug_empty",
+            "stderr_empty",
+            "!guard",
+        ];
+        for text in beyond {
+            assert_eq!(error_of(text).kind(), ErrorKind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        let place = |text| {
+            let error = error_of(text);
+            (error.message().to_owned(), error.offset_value())
+        };
+        assert_eq!(
+            place(".data.n |"),
+            ("the filter '.data.n |' is not valid jq: term is missing at the end, at character 10".to_owned(), Some(9))
+        );
+        assert_eq!(
+            place(".a == nix(1)"),
+            ("the filter '.a == nix(1)' is not valid jq: there is no filter 'nix/1', at character 7".to_owned(), Some(6))
+        );
+        assert_eq!(
+            place("\"ü\" | $x"),
+            ("the filter '\"ü\" | $x' is not valid jq: there is no variable '$x', at character 7".to_owned(), Some(7))
+        );
+        for text in [
+            "",
+            " ",
+            "(",
+            ".a[",
+            "\"x",
+            "if",
+            ".a ==",
+            "| .",
+            ".a b",
+            "{",
+            "}",
+            "\"\\q\"",
+            "1 as x | 2",
+            "reduce",
+            "§",
+        ] {
+            let error = error_of(text);
+            assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+            assert!(
+                error
+                    .offset_value()
+                    .is_some_and(|offset| offset <= text.len() as u64),
+                "{text}"
+            );
+            assert!(error.hint_text().is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_failure_names_the_message() {
+        for text in [
+            ".data.n | keys",
+            "error",
+            "error(\"x\")",
+            ".data + 1",
+            ".data.n.x",
+            "1 / 0 | error",
+            "break $x",
+        ] {
+            if let Err(error) = passes(text) {
+                assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+            }
+        }
+        let error = error_of(".data.n | keys");
+        assert_eq!(error.seq_value(), Some(7));
+        assert!(
+            error.message().contains("cannot use 1 as iterable"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn recursion_without_end_is_a_failure_that_nothing_catches() {
+        let endless = [
+            "def f: 1 + f; f",
+            "def f: [f]; f",
+            "def f: try f catch 1; f",
+            "def f: (f | .) // 1; f",
+            "def f: f as $x | $x; f",
+            "path(def f: (f | .); f)",
+            "{a: 1} | .a |= (def f: 1 + f; f)",
+            "[.data | (def f: {a: f}; f)]",
+            "\"\\(def f: 1 + f; f)\"",
+            "if (def f: 1 + f; f) then 1 else 2 end",
+            "reduce 1 as $x (0; def f: 1 + f; f)",
+            ".[(def f: 1 + f; f)]",
+            "def f: def g: 1 + f; g; f",
+        ];
+        for text in endless {
+            let error = error_of(text);
+            assert!(
+                error.message().ends_with("recurses too deep"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn recursion_with_an_end_is_fine() {
+        assert!(passes("def f(n): if n == 0 then true else f(n - 1) end; f(100)").expect("ends"));
+        assert!(
+            passes("def sum: if . == 0 then 0 else . + (. - 1 | sum) end; 5000 | sum == 12502500")
+                .expect("ends")
+        );
+        assert!(passes("last(range(100000)) == 99999").expect("ends"));
+        assert!(passes("[limit(5; repeat(1))] | length == 5").expect("ends"));
+    }
+
+    #[test]
+    fn definitions_keep_their_paths() {
+        assert!(passes("def p: .data.n; (p |= 5) | .data.n == 5").expect("valid"));
+        assert!(passes("def p: .data.n; [path(p)] == [[\"data\", \"n\"]]").expect("valid"));
+    }
+
+    #[test]
+    fn deeply_nested_filters_compile_or_are_refused() {
+        for unit in [
+            "[",
+            "(",
+            "-",
+            "{a:",
+            "try ",
+            "if ",
+            ". as $x | ",
+            "def f: ",
+            "[1,",
+            ".a | ",
+        ] {
+            let text = unit.repeat(MAX_FILTER_BYTES / unit.len());
+            assert_eq!(error_of(&text).kind(), ErrorKind::Usage);
+        }
+        let balanced = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
+        assert!(passes(&balanced).expect("valid"));
+        let negated = format!("{}1", "-".repeat(60_000));
+        assert!(passes(&negated).expect("valid"));
+        let long = " ".repeat(MAX_FILTER_BYTES + 1);
+        assert_eq!(error_of(&long).kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn values_nested_very_deep_do_no_harm() {
+        assert!(passes("reduce range(200000) as $i (0; [.]) | length == 1").expect("valid"));
+    }
+
+    #[test]
+    fn asking_for_too_much_is_a_failure() {
+        let error = error_of("\"abc\" * 9223372036854775807 | length > 1");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+}

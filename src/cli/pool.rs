@@ -1,0 +1,365 @@
+//! `pool create|list|info|delete`.
+
+use serde::Serialize;
+
+use super::Outcome;
+use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, PoolCommand};
+use super::output::{self, style, visible};
+use super::size::show_size;
+use crate::api::{Bounds, Client, CreateOptions, PoolEntry, PoolInfo, PoolRef, Timestamp};
+use crate::core::error::{Error, Result};
+use crate::policy;
+use crate::wire::{ErrorFields, error_fields};
+
+pub(super) fn run(global: &Global, command: &PoolCommand) -> Outcome {
+    match command {
+        PoolCommand::Create(args) => create(global, args),
+        PoolCommand::List(flag) => list(global, *flag),
+        PoolCommand::Info(args) => info(global, args),
+        PoolCommand::Delete(args) => delete(global, args),
+    }
+}
+
+fn create(global: &Global, args: &CreateArgs) -> Outcome {
+    let options = CreateOptions {
+        size_bytes: args.size,
+        index_capacity: args.index_capacity,
+    };
+    let create_one = |name: &str| {
+        let pool = PoolRef::parse(name)?;
+        global
+            .client_for(&pool)?
+            .create_pool(&pool, options)?
+            .info()
+    };
+    let tried = Tried::each(&args.names, create_one);
+    if wants_json(args.json) {
+        output::print_json(&Created {
+            created: &tried.done,
+            failed: &tried.failed,
+        })?;
+    } else {
+        for info in &tried.done {
+            output::print_text(&created_text(info))?;
+        }
+    }
+    tried.finish()
+}
+
+fn list(global: &Global, flag: JsonFlag) -> Outcome {
+    let client = global.client()?;
+    let entries = client.list_pools()?;
+    if wants_json(flag) {
+        output::print_json(&List {
+            pools: entries.iter().map(ListLine::new).collect(),
+        })?;
+    } else {
+        output::print_text(&list_text(&client, &entries))?;
+    }
+    Ok(0)
+}
+
+fn info(global: &Global, args: &InfoArgs) -> Outcome {
+    let pool = PoolRef::parse(&args.pool)?;
+    let info = global.client_for(&pool)?.open_pool_to_read(&pool)?.info()?;
+    if wants_json(args.json) {
+        output::print_json(&info)?;
+    } else {
+        output::print_text(&info_text(&info))?;
+    }
+    Ok(0)
+}
+
+fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
+    let delete_one = |name: &str| {
+        let pool = PoolRef::parse(name)?;
+        let path = global.client_for(&pool)?.delete_pool(&pool)?;
+        Ok(Deleted {
+            pool: name.to_owned(),
+            path: path.to_string_lossy().into_owned(),
+        })
+    };
+    let tried = Tried::each(&args.names, delete_one);
+    if wants_json(args.json) {
+        output::print_json(&Deletion {
+            deleted: &tried.done,
+            failed: &tried.failed,
+        })?;
+    } else {
+        for gone in &tried.done {
+            output::print_text(&format!(
+                "deleted {} ({})\n",
+                visible(&gone.pool),
+                visible(&gone.path)
+            ))?;
+        }
+    }
+    tried.finish()
+}
+
+fn wants_json(flag: JsonFlag) -> bool {
+    flag.json || !output::stdout_is_terminal()
+}
+
+/// What came of trying the same on each of several pools.
+struct Tried<T> {
+    done: Vec<T>,
+    failed: Vec<Failed>,
+    errors: Vec<Error>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    pool: String,
+    error: ErrorFields,
+}
+
+impl<T> Tried<T> {
+    /// Tries all, in order, whatever becomes of those before.
+    fn each(names: &[String], attempt: impl Fn(&str) -> Result<T>) -> Tried<T> {
+        let mut tried = Tried {
+            done: Vec::new(),
+            failed: Vec::new(),
+            errors: Vec::new(),
+        };
+        for name in names {
+            match attempt(name) {
+                Ok(done) => tried.done.push(done),
+                Err(error) => {
+                    tried.failed.push(Failed {
+                        pool: name.clone(),
+                        error: error_fields(&error),
+                    });
+                    tried.errors.push(error);
+                }
+            }
+        }
+        tried
+    }
+
+    /// Reports the failures after the result; the first determines the exit code.
+    fn finish(self) -> Outcome {
+        output::flush()?;
+        self.errors.iter().for_each(output::report);
+        Ok(self
+            .errors
+            .first()
+            .map_or(0, |error| policy::exit_code(error.kind())))
+    }
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    created: &'a [PoolInfo],
+    failed: &'a [Failed],
+}
+
+#[derive(Serialize)]
+struct Deletion<'a> {
+    deleted: &'a [Deleted],
+    failed: &'a [Failed],
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    pool: String,
+    path: String,
+}
+
+#[derive(Serialize)]
+struct List {
+    pools: Vec<ListLine>,
+}
+
+#[derive(Serialize)]
+struct ListLine {
+    name: String,
+    path: String,
+    file_size: u64,
+    mtime: String,
+    bounds: Bounds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorFields>,
+}
+
+impl ListLine {
+    fn new(entry: &PoolEntry) -> ListLine {
+        ListLine {
+            name: entry.name.clone(),
+            path: entry.path.to_string_lossy().into_owned(),
+            file_size: entry.file_size,
+            mtime: entry.mtime.to_string(),
+            bounds: entry.bounds.as_ref().copied().unwrap_or_default(),
+            error: entry.bounds.as_ref().err().map(error_fields),
+        }
+    }
+}
+
+fn created_text(info: &PoolInfo) -> String {
+    let (name, path) = (visible(&info.name), visible(&info.path.to_string_lossy()));
+    format!("created {name}, {} ({path})\n", show_size(info.file_size))
+}
+
+fn list_text(client: &Client, entries: &[PoolEntry]) -> String {
+    if entries.is_empty() {
+        let dir = visible(&client.dir().to_string_lossy());
+        return format!("no pools in {dir}; 'plasmite pool create NAME' creates one\n");
+    }
+    let mut rows = vec![["NAME", "SIZE", "OLDEST", "NEWEST", "MODIFIED"].map(str::to_owned)];
+    rows.extend(entries.iter().map(list_row));
+    table(&rows)
+}
+
+fn list_row(entry: &PoolEntry) -> [String; 5] {
+    let number = |seq: Option<u64>| seq.map_or("-".to_owned(), |seq| seq.to_string());
+    let (oldest, newest) = match &entry.bounds {
+        Ok(bounds) => (number(bounds.oldest), number(bounds.newest)),
+        Err(error) => (error.kind().name().to_owned(), "-".to_owned()),
+    };
+    [
+        visible(&entry.name),
+        show_size(entry.file_size),
+        oldest,
+        newest,
+        to_seconds(&entry.mtime.to_string()),
+    ]
+}
+
+/// Columns as wide as their widest cell; the first row is the heading.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for (i, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        let line = cells.join("  ");
+        let bold = style::HEADING;
+        text += &match i {
+            0 => format!("{bold}{}{bold:#}\n", line.trim_end()),
+            _ => format!("{}\n", line.trim_end()),
+        };
+    }
+    text
+}
+
+fn to_seconds(time: &str) -> String {
+    time.split_once('.')
+        .map_or(time.to_owned(), |(seconds, _)| {
+            format!("{}Z", seconds.replace('T', " "))
+        })
+}
+
+fn info_text(info: &PoolInfo) -> String {
+    let metrics = &info.metrics;
+    let index = match info.index_capacity {
+        0 => "none".to_owned(),
+        capacity => format!("{capacity} slots, {}", show_size(info.index_size_bytes)),
+    };
+    let used = &metrics.utilization;
+    let mut lines = vec![
+        ("path", visible(&info.path.to_string_lossy())),
+        ("size", show_size(info.file_size)),
+        ("messages", messages_text(info)),
+        (
+            "oldest",
+            moment_text(metrics.age.oldest_time, metrics.age.oldest_age_ms),
+        ),
+        (
+            "newest",
+            moment_text(metrics.age.newest_time, metrics.age.newest_age_ms),
+        ),
+        (
+            "used",
+            format!(
+                "{} of {} ({}%)",
+                show_size(used.used_bytes),
+                show_size(info.ring_size),
+                used.used_percent
+            ),
+        ),
+        ("index", index),
+        ("created", info.created.to_string()),
+        (
+            "format",
+            format!("version {}, uuid {}", info.format_version, info.uuid),
+        ),
+        (
+            "recovered",
+            format!("{} times after a crash of the system", info.generation),
+        ),
+    ];
+    if let Some(behind) = metrics.age.clock_behind_ms {
+        lines.push((
+            "clock",
+            format!(
+                "{} behind the newest message, whose time new ones repeat",
+                age_text(behind)
+            ),
+        ));
+    }
+    let (bold, dim) = (style::HEADING, style::DIM);
+    let mut text = format!("{bold}{}{bold:#}\n", visible(&info.name));
+    for (name, value) in lines {
+        text += &format!("  {dim}{name:<9}{dim:#}  {value}\n");
+    }
+    text
+}
+
+fn messages_text(info: &PoolInfo) -> String {
+    match (info.bounds.oldest, info.bounds.newest) {
+        (Some(oldest), Some(newest)) => {
+            format!("{} ({oldest} to {newest})", info.metrics.message_count)
+        }
+        _ => "none".to_owned(),
+    }
+}
+
+fn moment_text(time: Option<Timestamp>, age_ms: Option<u64>) -> String {
+    match (time, age_ms) {
+        (Some(time), Some(age)) => format!("{time}, {} ago", age_text(age)),
+        _ => "-".to_owned(),
+    }
+}
+
+/// An age in the largest unit of which it holds at least two, so that it is never far off.
+fn age_text(ms: u64) -> String {
+    match ms {
+        0..2_000 => format!("{ms} ms"),
+        2_000..120_000 => format!("{} s", ms / 1_000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let text = table(&[
+            row(["NAME", "N", "X"]),
+            row(["a", "100", ""]),
+            row(["longer", "1", "y"]),
+        ]);
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(plain, "NAME    N    X\na       100\nlonger  1    y\n");
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let shown = [0, 1_999, 2_000, 125_000, 7_200_000, 200_000_000].map(age_text);
+        assert_eq!(shown, ["0 ms", "1999 ms", "2 s", "2 min", "2 h", "2 days"]);
+    }
+}

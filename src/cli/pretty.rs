@@ -1,0 +1,242 @@
+//! Messages as people read them.
+//!
+//! The JSON text of a message is laid out, never parsed into values, so numbers, key order and duplicate keys are
+//! shown as they are stored.
+
+use std::io::Write;
+
+use anstyle::Style;
+
+use super::output::style;
+use crate::api::Message;
+
+/// Data up to this many bytes stays on the line of its message.
+const SHORT: usize = 60;
+
+/// One message: number, time and tags, then the data, on the same line when it is short.
+pub(super) fn write_message(message: &Message, has_colour: bool, out: &mut Vec<u8>) {
+    let mut pen = Pen { has_colour, out };
+    pen.styled(style::HEADING, &message.seq().to_string());
+    pen.plain("  ");
+    pen.styled(style::DIM, &to_milliseconds(&message.time().to_string()));
+    for tag in message.tags() {
+        pen.plain("  ");
+        pen.styled(style::TAG, &format!("#{}", super::output::visible(&tag)));
+    }
+    let data = message.data_json();
+    if data.len() <= SHORT {
+        pen.plain("  ");
+        write_json(data, &mut pen, None);
+    } else {
+        pen.plain("\n");
+        write_json(data, &mut pen, Some(1));
+    }
+    pen.plain("\n");
+}
+
+/// The data of one message alone.
+pub(super) fn write_data(message: &Message, has_colour: bool, out: &mut Vec<u8>) {
+    let mut pen = Pen { has_colour, out };
+    let data = message.data_json();
+    write_json(data, &mut pen, (data.len() > SHORT).then_some(0));
+    pen.plain("\n");
+}
+
+/// Cuts the nanoseconds from RFC 3339 as we print it.
+fn to_milliseconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, fraction)) if fraction.len() > 3 => format!("{seconds}.{}Z", &fraction[..3]),
+        _ => time.to_owned(),
+    }
+}
+
+/// Lays out compact JSON: over several lines, indented by `depth` and more, or on one line if that is `None`.
+fn write_json(json: &str, pen: &mut Pen<'_>, depth: Option<usize>) {
+    let mut layout = Layout {
+        depth: depth.unwrap_or(0),
+        is_one_line: depth.is_none(),
+        pen,
+    };
+    layout.indent();
+    let mut rest = json;
+    while let Some(first) = rest.bytes().next() {
+        let length = token_length(rest, first);
+        let (token, after) = rest.split_at(length);
+        layout.token(token, after);
+        rest = after;
+    }
+}
+
+/// The length of the token that `text` begins with: a string, a mark, or a number or word.
+fn token_length(text: &str, first: u8) -> usize {
+    match first {
+        b'"' => string_length(text.as_bytes()),
+        b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
+        _ => text
+            .find(['{', '}', '[', ']', ',', ':', '"'])
+            .unwrap_or(text.len()),
+    }
+}
+
+fn string_length(text: &[u8]) -> usize {
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+struct Layout<'p, 'o> {
+    depth: usize,
+    is_one_line: bool,
+    pen: &'p mut Pen<'o>,
+}
+
+impl Layout<'_, '_> {
+    fn token(&mut self, token: &str, after: &str) {
+        match token {
+            "{" | "[" if after.starts_with(['}', ']']) => self.pen.plain(token),
+            "{" | "[" => {
+                self.pen.plain(token);
+                self.depth += 1;
+                self.break_line();
+            }
+            "}" | "]" => self.close(token),
+            "," => {
+                self.pen.plain(",");
+                if self.is_one_line {
+                    self.pen.plain(" ");
+                }
+                self.break_line();
+            }
+            ":" => self.pen.plain(": "),
+            _ if !token.starts_with('"') => self.pen.styled(style::SCALAR, token),
+            _ if after.starts_with(':') => self.pen.styled(style::KEY, &escape(token)),
+            _ => self.pen.styled(style::STRING, &escape(token)),
+        }
+    }
+
+    fn close(&mut self, token: &str) {
+        if !self.pen.out.ends_with(b"{") && !self.pen.out.ends_with(b"[") {
+            self.depth = self.depth.saturating_sub(1);
+            self.break_line();
+        }
+        self.pen.plain(token);
+    }
+
+    fn break_line(&mut self) {
+        if !self.is_one_line {
+            self.pen.plain("\n");
+            self.indent();
+        }
+    }
+
+    fn indent(&mut self) {
+        if !self.is_one_line {
+            for _ in 0..self.depth {
+                self.pen.plain("  ");
+            }
+        }
+    }
+}
+
+/// Spells the control characters that JSON lets stand in a string, since a terminal may act on them.
+fn escape(string: &str) -> String {
+    if string.contains(char::is_control) {
+        super::output::visible(string)
+    } else {
+        string.to_owned()
+    }
+}
+
+/// Where text goes, and whether its styles go with it.
+struct Pen<'o> {
+    has_colour: bool,
+    out: &'o mut Vec<u8>,
+}
+
+impl Pen<'_> {
+    fn plain(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn styled(&mut self, style: Style, text: &str) {
+        if self.has_colour {
+            // Writing to a vector cannot fail.
+            write!(self.out, "{style}{text}{style:#}").ok();
+        } else {
+            self.plain(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(json: &str, depth: Option<usize>) -> String {
+        let mut out = Vec::new();
+        write_json(
+            json,
+            &mut Pen {
+                has_colour: false,
+                out: &mut out,
+            },
+            depth,
+        );
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn one_line_gets_room_after_its_marks() {
+        assert_eq!(
+            show(r#"{"a":[1,2.50,{}],"b":"x,\":y"}"#, None),
+            r#"{"a": [1, 2.50, {}], "b": "x,\":y"}"#
+        );
+    }
+
+    #[test]
+    fn several_lines_are_indented() {
+        let shown = show(r#"{"a":[1,[]],"b":{"c":null}}"#, Some(1));
+        let lines = [
+            "  {",
+            "    \"a\": [",
+            "      1,",
+            "      []",
+            "    ],",
+            "    \"b\": {",
+            "      \"c\": null",
+            "    }",
+            "  }",
+        ];
+        assert_eq!(shown, lines.join("\n"));
+    }
+
+    #[test]
+    fn a_string_cannot_steer_the_terminal() {
+        assert_eq!(show("\"a\u{9b}2J\u{7f}\"", None), r#""a\u009b2J\u007f""#);
+    }
+
+    #[test]
+    fn colours_surround_tokens_and_nothing_else() {
+        let mut out = Vec::new();
+        write_json(
+            r#"{"a":1}"#,
+            &mut Pen {
+                has_colour: true,
+                out: &mut out,
+            },
+            None,
+        );
+        let coloured = String::from_utf8_lossy(&out).into_owned();
+        assert!(coloured.contains("\x1b["));
+        assert_eq!(
+            anstream::adapter::strip_str(&coloured).to_string(),
+            r#"{"a": 1}"#
+        );
+    }
+}

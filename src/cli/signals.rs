@@ -1,0 +1,116 @@
+//! SIGINT and SIGTERM: end cleanly, and always end.
+//!
+//! The main thread holds the *work* lock while it has something in hand that should be finished, a batch for example,
+//! and lets go of it while it waits for input. The first signal asks for an end; as soon as the lock is free, or after
+//! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
+
+use std::process;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::output;
+use crate::core::error::{Error, ErrorKind, Result};
+
+/// How long the work in hand may take once a signal asked for the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The first signal that came, or 0.
+static REQUESTED: AtomicI32 = AtomicI32::new(0);
+static WORK: Mutex<()> = Mutex::new(());
+static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+
+/// The main thread's hold on the work lock.
+pub(crate) struct Work {
+    guard: Option<MutexGuard<'static, ()>>,
+}
+
+/// Starts to listen, with the work lock taken.
+pub(crate) fn install() -> Result<Work> {
+    let failed = |cause| {
+        Error::new(ErrorKind::Io, "cannot listen for signals")
+            .hint("check the limits on open files and processes")
+            .caused_by(cause)
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let listen = move || signals.forever().for_each(on_signal);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)
+        .map_err(failed)?;
+    Ok(Work {
+        guard: Some(lock()),
+    })
+}
+
+/// Whether a signal asked for the end.
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst) != 0
+}
+
+/// The exit code: that of the signal that asked for the end, else `code`.
+pub(crate) fn exit_code(code: u8) -> u8 {
+    match REQUESTED.load(Ordering::SeqCst) {
+        0 => code,
+        signal => code_of(signal),
+    }
+}
+
+/// Has `cancel` called when a signal comes, or now if one came already.
+pub(crate) fn on_cancel(cancel: impl Fn() + Send + 'static) {
+    let mut slot = CANCEL.lock().unwrap_or_else(PoisonError::into_inner);
+    if requested() {
+        cancel();
+    }
+    *slot = Some(Box::new(cancel));
+}
+
+impl Work {
+    /// Runs `wait` with no work in hand: a signal meanwhile ends the process at once.
+    pub(crate) fn pause<T>(&mut self, wait: impl FnOnce() -> T) -> T {
+        self.guard = None;
+        let result = wait();
+        self.guard = Some(lock());
+        result
+    }
+}
+
+fn on_signal(signal: i32) {
+    let first = REQUESTED.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+    let ending = thread::Builder::new().spawn(move || end_when_idle(signal));
+    if first.is_err() || ending.is_err() {
+        process::exit(i32::from(code_of(signal)));
+    }
+    if let Some(cancel) = &*CANCEL.lock().unwrap_or_else(PoisonError::into_inner) {
+        cancel();
+    }
+}
+
+fn end_when_idle(signal: i32) {
+    let deadline = Instant::now() + PATIENCE;
+    let _work = loop {
+        match WORK.try_lock() {
+            Ok(guard) => break Some(guard),
+            Err(TryLockError::Poisoned(guard)) => break Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => break None,
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    output::flush_for_exit();
+    process::exit(i32::from(code_of(signal)));
+}
+
+fn lock() -> MutexGuard<'static, ()> {
+    WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn code_of(signal: i32) -> u8 {
+    match signal {
+        SIGTERM => 143,
+        _ => 130,
+    }
+}

@@ -1,0 +1,95 @@
+//! Ends a command whose filter does not come back: at `--timeout`, or when it takes too much memory.
+
+use std::fs;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{TIMED_OUT, filter, output};
+use crate::core::error::{Error, ErrorKind};
+use crate::policy;
+
+/// How long after the deadline the command may still end by itself.
+const GRACE: Duration = Duration::from_millis(100);
+/// How often to look while a filter is running, and while none was when last looked.
+const ALERT: Duration = Duration::from_millis(20);
+const CALM: Duration = Duration::from_millis(100);
+/// Stands for no deadline.
+const NEVER: u64 = u64::MAX;
+
+/// The deadline of a command that runs filters, and the thread that sees to it.
+pub(super) struct Watchdog {
+    start: Instant,
+    /// In milliseconds since `start`.
+    deadline: Arc<AtomicU64>,
+}
+
+impl Watchdog {
+    /// Starts to watch. If there is no thread to be had, the command goes on unwatched.
+    pub(super) fn start(deadline: Option<Instant>) -> Watchdog {
+        let watchdog = Watchdog {
+            start: Instant::now(),
+            deadline: Arc::default(),
+        };
+        watchdog.set(deadline);
+        let (start, deadline) = (watchdog.start, Arc::clone(&watchdog.deadline));
+        thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(move || watch(start, &deadline))
+            .ok();
+        watchdog
+    }
+
+    /// Moves the deadline.
+    pub(super) fn set(&self, deadline: Option<Instant>) {
+        let after =
+            deadline.map(|deadline| deadline.saturating_duration_since(self.start).as_millis());
+        let after = after.and_then(|after| u64::try_from(after).ok());
+        self.deadline
+            .store(after.unwrap_or(NEVER), Ordering::Relaxed);
+    }
+}
+
+fn watch(start: Instant, deadline: &AtomicU64) {
+    loop {
+        let Some(seq) = filter::running_on() else {
+            thread::sleep(CALM);
+            continue;
+        };
+        let late = Duration::from_millis(deadline.load(Ordering::Relaxed)).saturating_add(GRACE);
+        if start.elapsed() >= late {
+            output::flush_for_exit();
+            process::exit(i32::from(TIMED_OUT));
+        }
+        if private_memory().is_some_and(|bytes| bytes > filter::memory_limit()) {
+            give_up(seq);
+        }
+        thread::sleep(ALERT);
+    }
+}
+
+fn give_up(seq: u64) -> ! {
+    let limit = filter::memory_limit() >> 20;
+    let error = Error::new(
+        ErrorKind::Usage,
+        format!("a filter takes more than {limit} MiB of memory"),
+    )
+    .hint("make it look at less, for instance with limit or first")
+    .seq(seq);
+    output::flush_for_exit();
+    output::report(&error);
+    process::exit(i32::from(policy::exit_code(error.kind())));
+}
+
+/// The memory that is this process's own, pool files excluded, where the system tells.
+fn private_memory() -> Option<u64> {
+    let counts = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut pages = counts
+        .split(' ')
+        .skip(1)
+        .map(|count| count.parse::<u64>().ok());
+    let (resident, shared) = (pages.next()??, pages.next()??);
+    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+}
