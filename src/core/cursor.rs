@@ -108,7 +108,8 @@ impl Cursor {
         Cursor {
             position: frame.position,
             seen: 0,
-            next_seq: frame.seq,
+            // The genesis frame is no message.
+            next_seq: frame.seq.max(1),
             link: None,
         }
     }

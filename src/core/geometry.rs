@@ -40,6 +40,7 @@ impl Geometry {
             .hint("ask for a smaller size"));
         }
         let index_capacity = match index_capacity {
+            None if cfg!(feature = "no-index") => 0,
             None => file_size / DEFAULT_BYTES_PER_SLOT,
             Some(slots) if slots > file_size / 2 / SLOT_SIZE => {
                 return Err(Error::new(
@@ -124,6 +125,7 @@ pub const fn frame_size(tags_len: u64, data_len: u64) -> u64 {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "no-index"))]
     #[test]
     fn default_pool_has_an_index_slot_for_every_512_bytes() {
         let g = Geometry::for_file(1 << 20, None).unwrap();

@@ -45,6 +45,10 @@ impl<M: Memory> Pool<M> {
     /// Notes where a message is.
     pub(super) fn store_hint(&self, seq: u64, position: u64) {
         if let Some(word) = self.geometry().slot_word(seq) {
+            let (seq, position) = match cfg!(feature = "noisy-index") {
+                true => noise(seq, position),
+                false => (seq, position),
+            };
             self.memory.store(word, seq, Relaxed);
             self.memory.store(word + 1, position, Relaxed);
         }
@@ -153,5 +157,17 @@ impl<M: Memory> Pool<M> {
             Key::Seq(seq) => Err(damage.seq(seq)),
             Key::Time(_) => Err(damage),
         }
+    }
+}
+
+/// What a slot holds instead of this seq and position where the index is to be noise: bits at random, the right seq at
+/// a wrong place, or nothing but ones.
+pub(super) fn noise(seq: u64, position: u64) -> (u64, u64) {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let bits = (seq ^ position.rotate_left(32)).wrapping_mul(ODD);
+    match seq % 3 {
+        0 => (bits, bits.wrapping_mul(ODD)),
+        1 => (seq, position.saturating_sub(bits >> 52 << 3)),
+        _ => (u64::MAX, u64::MAX),
     }
 }

@@ -135,17 +135,17 @@ pub const DEFAULT_BYTES_PER_SLOT: u64 = 512;
 const LINE: u64 = 64;
 
 const _: () = {
-    assert!(HEADER_SIZE % 4096 == 0);
+    assert!(HEADER_SIZE.is_multiple_of(4096));
     assert!(IMMUTABLE_CRC + WORD == IMMUTABLE_SIZE);
     assert!(RING_SIZE + WORD <= IMMUTABLE_CRC);
-    assert!(INTENT >= IMMUTABLE_SIZE && INTENT % LINE == 0);
+    assert!(INTENT >= IMMUTABLE_SIZE && INTENT.is_multiple_of(LINE));
     assert!(LAST == INTENT + LINE && OLDEST == LAST + LINE && DELETED == OLDEST + LINE);
     assert!(CHECKPOINTS[0] == DELETED + LINE && CHECKPOINTS[1] == CHECKPOINTS[0] + LINE);
     assert!(BOOT == CHECKPOINTS[1] + LINE && GENERATION == BOOT + LINE);
     assert!(SEQ_FLOOR == GENERATION + LINE && WAKE_WORD == SEQ_FLOOR + LINE);
     assert!(WAITER_FLAG == WAKE_WORD + 4 && WAITER_FLAG + 4 <= NEWEST_HOLE);
     assert!(NEWEST_HOLE == WAKE_WORD + LINE && NEWEST_HOLE + WORD <= HEADER_SIZE);
-    assert!(FRAME_HEADER_SIZE % WORD == 0);
+    assert!(FRAME_HEADER_SIZE.is_multiple_of(WORD));
     assert!(FRAME_SEQ == FRAME_POSITION + WORD && FRAME_TIME == FRAME_SEQ + WORD);
     assert!(FRAME_TAGS_LEN == FRAME_TIME + WORD && FRAME_DATA_LEN == FRAME_TAGS_LEN + 4);
     assert!(FRAME_PAYLOAD_CRC == FRAME_DATA_LEN + 4 && FRAME_LINK == FRAME_PAYLOAD_CRC + 4);

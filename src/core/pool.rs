@@ -8,6 +8,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, STATE_WORD};
 use super::geometry::Geometry;
 use super::header::{Control, Header, RawHeader};
+use super::index::noise;
 use super::layout::{BOOT, DELETED, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
 use super::memory::{Bell, LockWait, Memory, WriterLock};
 
@@ -60,6 +61,9 @@ impl<M: Memory> Pool<M> {
         }
         .store(memory, 0);
         memory.store(BOOT / WORD, boot, Relaxed);
+        if cfg!(feature = "noisy-index") {
+            fill_with_noise(memory, &header.geometry);
+        }
     }
 
     /// Opens the pool in `memory`, a file of `file_size` bytes, and recovers it first where its control words are
@@ -284,6 +288,17 @@ fn genesis(header: &Header) -> FrameHeader {
         link: 0,
         hole: false,
         more: false,
+    }
+}
+
+/// Leaves no slot of the index empty, for the tests that want nothing there to be true.
+fn fill_with_noise(memory: &impl Memory, geometry: &Geometry) {
+    for slot in 0..geometry.index_capacity {
+        if let Some(word) = geometry.slot_word(slot) {
+            let (seq, position) = noise(slot, geometry.first_position());
+            memory.store(word, seq, Relaxed);
+            memory.store(word + 1, position, Relaxed);
+        }
     }
 }
 

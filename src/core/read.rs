@@ -134,10 +134,11 @@ impl<M: Memory> Pool<M> {
         let mut at = position;
         while at < end {
             // Almost every word fails this, so the header is not even loaded.
-            if self.memory.load(g.word_at(at), Relaxed) == at && self.has_mark(at) {
-                if let Ok(header) = FrameHeader::decode(&self.header_words(at), at) {
-                    return Some(header);
-                }
+            if self.memory.load(g.word_at(at), Relaxed) == at
+                && self.has_mark(at)
+                && let Ok(header) = FrameHeader::decode(&self.header_words(at), at)
+            {
+                return Some(header);
             }
             at += WORD;
         }

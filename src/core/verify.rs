@@ -237,6 +237,9 @@ impl<M: Memory> Pool<M> {
 
     fn verify_index(&self, report: &mut Report) {
         let g = *self.geometry();
+        if cfg!(feature = "noisy-index") {
+            return; // There is nothing but noise, on purpose.
+        }
         let Ok(Some((oldest, newest))) = self.bounds() else {
             return;
         };
