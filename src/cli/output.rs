@@ -185,7 +185,11 @@ fn error_text(error: &Error) -> String {
     let (red, cyan) = (style::ERROR, style::HINT);
     let mut text = format!("{red}error:{red:#} {}\n", visible(error.message()));
     for cause in error.causes() {
-        text += &format!("  because {}\n", visible(&cause));
+        // Many a message quotes its cause already, but for the number that the system gives it.
+        let words = cause.split(" (os error").next().unwrap_or(&cause);
+        if !error.message().contains(words) {
+            text += &format!("  because {}\n", visible(&cause));
+        }
     }
     if let Some(hint) = error.hint_text() {
         text += &format!("{cyan}hint:{cyan:#} {}\n", visible(hint));

@@ -292,10 +292,7 @@ fn info_text(info: &PoolInfo) -> String {
             "format",
             format!("version {}, uuid {}", info.format_version, info.uuid),
         ),
-        (
-            "recovered",
-            format!("{} times after a crash of the system", info.generation),
-        ),
+        ("recovered", recovered_text(info.generation)),
     ];
     if let Some(behind) = metrics.age.clock_behind_ms {
         lines.push((
@@ -312,6 +309,14 @@ fn info_text(info: &PoolInfo) -> String {
         text += &format!("  {dim}{name:<9}{dim:#}  {value}\n");
     }
     text
+}
+
+fn recovered_text(generation: u64) -> String {
+    match generation {
+        0 => "never needed".to_owned(),
+        1 => "once, after a crash of the system".to_owned(),
+        times => format!("{times} times, after crashes of the system"),
+    }
 }
 
 fn messages_text(info: &PoolInfo) -> String {

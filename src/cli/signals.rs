@@ -43,12 +43,13 @@ pub(crate) fn install() -> Result<Work> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let listen = move || {
         let mut signals = signals.forever();
-        signals.next().into_iter().for_each(on_first);
-        // A second one is not patient.
-        signals
-            .next()
-            .into_iter()
-            .for_each(|signal| process::exit(i32::from(code_of(signal))));
+        if let Some(signal) = signals.next() {
+            on_first(signal);
+        }
+        if let Some(signal) = signals.next() {
+            // A second one is not patient.
+            process::exit(i32::from(code_of(signal)));
+        }
     };
     thread::Builder::new()
         .name("signals".to_owned())
