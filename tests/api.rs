@@ -371,6 +371,18 @@ fn tails_start_where_they_are_told() {
         ),
         [0; 0]
     );
+    let early = Timestamp::from_nanos(1);
+    let fresh = PoolRef::parse("fresh").unwrap();
+    let fresh = fixture
+        .client
+        .create_pool(&fresh, CreateOptions::default())
+        .unwrap();
+    assert_eq!(seqs(&fresh, retained(Start::Time(early))), [0; 0]);
+    append(&fresh, "1");
+    assert_eq!(
+        drain(fresh.tail(retained(Start::Time(early))).unwrap())[0],
+        (1, Next::Message)
+    );
     let time = pool.get(99).unwrap().time();
     assert_eq!(seqs(&pool, retained(Start::Time(time))), [99, 100]);
     assert_eq!(

@@ -11,7 +11,7 @@
 //! soon as it exceeds it; its bytes are discarded as they come. Lines count from 1; a record's is the one where
 //! it starts.
 //!
-//! **`auto`** looks at the first line that is not blank, or at 8 KiB of it, and at no more than has come:
+//! **`auto`** looks at the first line that is not blank, or at 8 KiB of it, and at no more than has come (IN-6 to IN-9):
 //!
 //! 1. The byte 0x1e comes first: `seq`.
 //! 2. The line starts with `data:`, `event:`, `id:` or `:`: server-sent events.
@@ -19,7 +19,8 @@
 //!    that hold at least one complete value and nothing that is not JSON.
 //! 4. Anything else: JSON Lines, in which a line may hold several values.
 //!
-//! It decides once, before the first record, and never again.
+//! JSON Lines may still turn out to be `json`: at the first of the stream's first 8 lines, within its first 8 KiB,
+//! that is as in 3. What was handed out before stays as it was.
 //!
 //! **`jsonl`**: each line is one record. Under `auto`, a line that consists of several complete values, with or
 //! without white space between them (`{"a":1}{"b":2}`, `1 2 3`), is as many records; any other line is one,
@@ -110,6 +111,8 @@ pub struct Ingest {
     input: Buffer,
     has_begun: bool,
     mode: Mode,
+    /// The last line that was looked at to find out the format; those after it may change it.
+    looked_at: u64,
 }
 
 /// One record of the stream.
@@ -151,6 +154,7 @@ impl Ingest {
         Ingest {
             input: Buffer::new(max_record),
             has_begun: false,
+            looked_at: 0,
             mode: match format {
                 Format::Auto => Mode::Undecided,
                 Format::Jsonl => Mode::Lines(Lines::new(false)),
@@ -181,6 +185,11 @@ impl Ingest {
         }
         if matches!(self.mode, Mode::Undecided) {
             self.mode = detect(&mut self.input)?;
+            self.looked_at = self.input.line();
+        } else if let Mode::Lines(lines) = &self.mode
+            && lines.may_turn_out_otherwise()
+        {
+            self.look_again()?;
         }
         let found = match &mut self.mode {
             Mode::Undecided => None,
@@ -216,6 +225,24 @@ impl Ingest {
         true
     }
 
+    /// Looks at one more of the first lines; `None` until it has come, or enough of it.
+    fn look_again(&mut self) -> Option<()> {
+        if !self.input.skip_space() {
+            return None;
+        }
+        let line = self.input.line();
+        let offset = self.input.offset(&self.input.locate(0..0));
+        let room = LOOK_AT_MOST.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
+        if line > LOOK_AT_LINES || room == 0 || line == self.looked_at {
+            return Some(());
+        }
+        if spans_lines(&self.input, room)? {
+            self.mode = Mode::Values(Values::new());
+        }
+        self.looked_at = line;
+        Some(())
+    }
+
     fn lend(&self, found: Found) -> Record<'_> {
         Record {
             line: found.line,
@@ -242,8 +269,10 @@ impl fmt::Debug for Ingest {
     }
 }
 
-/// How much of a line without end is looked at.
+/// How many bytes are looked at to find out the format.
 const LOOK_AT_MOST: usize = 8 * 1024;
+/// How many lines are looked at to find out the format.
+const LOOK_AT_LINES: u64 = 8;
 
 /// Decides from the first line that is not blank; `None` until it has come, or enough of it.
 fn detect(input: &mut Buffer) -> Option<Mode> {
@@ -254,27 +283,37 @@ fn detect(input: &mut Buffer) -> Option<Mode> {
     if rest[0] == seq::SEPARATOR {
         return Some(Mode::Seq(Seq::new()));
     }
-    let head = &rest[..rest.len().min(LOOK_AT_MOST)];
-    let newline = memchr(b'\n', head);
-    if newline.is_none() && head.len() < LOOK_AT_MOST && !input.has_ended() {
-        return None;
-    }
-    // With its newline, which completes a number.
-    let line = newline.map_or(head, |newline| &head[..=newline]);
-    if sse::begins(line) {
+    let spans_lines = spans_lines(input, LOOK_AT_MOST)?;
+    if sse::begins(first_line(input.rest())) {
         return Some(Mode::Sse(Sse::new()));
     }
-    let is_whole = newline.is_some();
-    let is_cut = !is_whole && head.len() == LOOK_AT_MOST;
-    let spans_lines = match outline(line) {
-        Outline::Open { complete } => is_whole || complete > 0,
-        Outline::Closed => is_cut,
-        Outline::Other => false,
-    };
     Some(match spans_lines {
         true => Mode::Values(Values::new()),
         false => Mode::Lines(Lines::new(true)),
     })
+}
+
+/// Whether the line that comes next is a part of a value that goes on; `None` until it has come, or `most` bytes of it.
+fn spans_lines(input: &Buffer, most: usize) -> Option<bool> {
+    let rest = input.rest();
+    let head = &rest[..rest.len().min(most)];
+    // With its newline, which completes a number.
+    let line = first_line(head);
+    let is_whole = line.ends_with(b"\n");
+    let is_cut = !is_whole && head.len() == most;
+    if !is_whole && !is_cut && !input.has_ended() {
+        return None;
+    }
+    Some(match outline(line) {
+        Outline::Open { complete } => is_whole || complete > 0,
+        Outline::Closed => is_cut,
+        Outline::Other => false,
+    })
+}
+
+/// The text up to the first newline, and with it if it has come.
+fn first_line(text: &[u8]) -> &[u8] {
+    memchr(b'\n', text).map_or(text, |newline| &text[..=newline])
 }
 
 /// What a piece of text looks like.

@@ -72,6 +72,8 @@ impl Cursor {
     /// At the first retained message of this time or later, nanoseconds since the Unix epoch.
     pub fn at_time<M: Memory>(pool: &Pool<M>, time: u64) -> Result<Cursor> {
         Ok(match pool.find(Key::Time(time))? {
+            // The genesis frame is no message, nor is what may be missing behind it.
+            Found::Frame(frame) if frame.seq == 0 => Cursor::oldest(pool)?,
             Found::Frame(frame) => Cursor::before(&frame),
             Found::Beyond(newest) => Cursor::behind(&newest),
         })

@@ -27,6 +27,11 @@ impl Lines {
         }
     }
 
+    /// Whether the next line may show that these are not JSON Lines after all.
+    pub(super) fn may_turn_out_otherwise(&self) -> bool {
+        self.several && self.values.is_none() && !self.discarding && self.seen == 0
+    }
+
     pub(super) fn next(&mut self, input: &mut Buffer) -> Option<Found> {
         if let Some(left) = self.values {
             return Some(self.value(input, left));

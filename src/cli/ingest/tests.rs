@@ -16,6 +16,42 @@ const TABLE: &[Row] = {
     &[
         // Nothing at all.
         (Auto, NO_LIMIT, "", &[]),
+        // IN-8: any of the first 8 lines may show that values span lines.
+        (
+            Auto,
+            NO_LIMIT,
+            "1\n{}\n{\n\"a\":1}\n[\n2]\n",
+            &[
+                "1 good 1",
+                "2 good {}",
+                "3 good {\n\"a\":1}",
+                "5 good [\n2]",
+            ],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "1\n1\n1\n1\n1\n1\n1\n{\n}\n",
+            &[
+                "1 good 1",
+                "2 good 1",
+                "3 good 1",
+                "4 good 1",
+                "5 good 1",
+                "6 good 1",
+                "7 good 1",
+                "8 good {\n}",
+            ],
+        ),
+        (
+            Auto,
+            NO_LIMIT,
+            "1\n1\n1\n1\n1\n1\n1\n1\n{\n}\n",
+            &[
+                "1 good 1", "2 good 1", "3 good 1", "4 good 1", "5 good 1", "6 good 1", "7 good 1",
+                "8 good 1", "9 bad {", "10 bad }",
+            ],
+        ),
         (Auto, NO_LIMIT, " \r\n\n\t", &[]),
         (Json, NO_LIMIT, " \n ", &[]),
         (Jsonl, NO_LIMIT, "\n\n", &[]),
@@ -75,13 +111,7 @@ const TABLE: &[Row] = {
             Auto,
             NO_LIMIT,
             "1\n2 x 3\n{\"a\":\n4}\n5",
-            &[
-                "1 good 1",
-                "2 bad 2 x 3",
-                "3 bad {\"a\":",
-                "4 bad 4}",
-                "5 good 5",
-            ],
+            &["1 good 1", "2 bad 2 x 3", "3 good {\"a\":\n4}", "5 good 5"],
         ),
         (
             Auto,
