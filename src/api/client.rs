@@ -229,7 +229,7 @@ fn verify_at(path: &Path) -> Result<Report> {
     let file = MappedFile::open(path, Access::Either, HEADER_SIZE)?;
     let boot = boot_word(file.file())?.unwrap_or(0);
     let size = file.size();
-    CorePool::open_to_verify(file, size, boot)?.verify(now_nanos())
+    CorePool::open_to_verify(file, size, boot)?.verify(now_nanos)
 }
 
 /// Opens the pool in a mapped file, and recovers it where that is due and allowed, once its lock is had.

@@ -459,7 +459,7 @@ impl Pool {
         self.check_there()?;
         self.shared
             .core
-            .verify(now_nanos())
+            .verify(now_nanos)
             .map_err(|error| self.named(error))
     }
 

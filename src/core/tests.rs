@@ -121,7 +121,7 @@ fn an_empty_pool_has_no_bounds_and_no_messages() {
     assert!(seqs(&pool).is_empty());
     assert_eq!(get(&pool, 0).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(get(&pool, 1).unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn tags_and_data_of_every_length_survive_every_wrap() {
             (tags.as_bytes(), data.as_bytes())
         );
     }
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn an_index_of_noise_costs_nothing_but_time() {
     for seq in oldest.seq..=newest.seq {
         assert_eq!(get(&pool, seq).unwrap(), filler(seq));
     }
-    let report = pool.verify(u64::MAX).unwrap();
+    let report = pool.verify(|| u64::MAX).unwrap();
     assert!(!report.is_corrupt());
     let mut issues = report.issues.iter().map(|issue| issue.code);
     assert!(issues.any(|code| code == IssueCode::IndexHint) || cfg!(feature = "noisy-index"));
@@ -328,7 +328,7 @@ fn a_hole_is_a_gap_to_a_cursor_and_not_found_to_a_fetch() {
     );
     assert_eq!(get(&pool, 3).unwrap_err().kind(), ErrorKind::NotFound);
     assert!(append_at(&pool, &[(4, 1000)]).is_err());
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn any_flipped_bit_of_a_frame_is_an_error_or_the_right_message() {
         let in_genesis = bit < (ring + 48) * 8;
         assert!(damaged || in_genesis, "bit {bit} went unseen");
         assert!(
-            pool.verify(u64::MAX).unwrap().is_corrupt(),
+            pool.verify(|| u64::MAX).unwrap().is_corrupt(),
             "bit {bit} unseen by verify"
         );
     }
@@ -423,7 +423,7 @@ fn an_append_never_fails_because_of_an_old_frame() {
             .store(word, !pool.memory().load(word, Relaxed), Relaxed);
     }
     fill(&pool, 100);
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
 }
 
 #[test]
@@ -438,7 +438,7 @@ fn damage_is_reported_where_it_is_and_the_rest_stays_readable() {
     assert_eq!(get(&pool, 10).unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(get(&pool, 10).unwrap_err().seq_value(), Some(10));
     assert_eq!(get(&pool, 11).unwrap(), filler(11));
-    let report = pool.verify(u64::MAX).unwrap();
+    let report = pool.verify(|| u64::MAX).unwrap();
     assert_eq!(report.last_good_seq, Some(9));
     assert_eq!(report.messages, 29);
     assert_eq!(report.issues.len(), 1);
@@ -470,7 +470,7 @@ fn a_recovery_keeps_everything_when_nothing_was_lost() {
     assert_eq!(seqs(&pool), before);
     assert_eq!(pool.generation(), 1);
     assert_eq!(append(&pool, &["0"]).first_seq, 201);
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
 }
 
 #[test]
@@ -487,7 +487,7 @@ fn a_recovery_goes_up_to_the_first_break_and_never_reuses_a_seq() {
     let pool = reboot(&pool, 8).unwrap();
     assert_eq!(*seqs(&pool).last().unwrap(), 34);
     assert_eq!(append(&pool, &["0"]).first_seq, 41);
-    assert!(!pool.verify(u64::MAX).unwrap().is_corrupt());
+    assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
     // What was discarded stays so, also after another crash.
     let pool = reboot(&pool, 9).unwrap();
     assert_eq!(seqs(&pool)[32..], [33, 34, 41]);

@@ -96,9 +96,10 @@ impl Report {
 impl<M: Memory> Pool<M> {
     /// Checks everything: control words, every retained frame, the index. Takes no lock; writers may go on.
     ///
-    /// `now` is the wall clock in nanoseconds since the Unix epoch. Damage is in the report; an error means that the
+    /// `clock` tells the time in nanoseconds since the Unix epoch. It is asked after the newest message has been looked
+    /// at: one that is appended meanwhile is not ahead of the clock. Damage is in the report; an error means that the
     /// check itself could not be made.
-    pub fn verify(&self, now: u64) -> Result<Report> {
+    pub fn verify(&self, clock: impl FnOnce() -> u64) -> Result<Report> {
         let mut report = Report::default();
         self.verify_reserved(&mut report);
         let control = match self
@@ -113,7 +114,7 @@ impl<M: Memory> Pool<M> {
         };
         self.verify_frames(&control, &mut report)?;
         self.verify_index(&mut report);
-        self.verify_clock(now, &mut report);
+        self.verify_clock(clock, &mut report);
         self.unless_gone(report)
     }
 
@@ -249,8 +250,12 @@ impl<M: Memory> Pool<M> {
             let Some(word) = g.slot_word(slot) else {
                 return;
             };
-            let [seq, position] = [word, word + 1].map(|word| self.memory.load(word, Relaxed));
-            if !self.is_plausible_hint(slot, seq, position, &oldest, &newest) {
+            let load = || [word, word + 1].map(|word| self.memory.load(word, Relaxed));
+            let [seq, position] = load();
+            if !self.is_plausible_hint(slot, seq, position, &oldest, &newest)
+                // A writer may have been storing it: only a slot that stays as it is is wrong.
+                && load() == [seq, position]
+            {
                 wrong += 1;
                 first.get_or_insert((seq, word * WORD));
             }
@@ -265,7 +270,7 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// Whether a slot is empty, stale, or right. A slot that a writer is just storing gets the benefit of the doubt.
+    /// Whether a slot is empty, stale, or right.
     fn is_plausible_hint(
         &self,
         slot: u64,
@@ -285,9 +290,9 @@ impl<M: Memory> Pool<M> {
             return position < oldest.position;
         }
         if seq > newest.seq {
-            // Written since, or by a writer that died before it published.
-            return position > newest.position
-                && self.memory.load(INTENT / WORD, Relaxed) > position;
+            // Written since, or by a writer that died, perhaps with only half of the slot stored: whoever publishes
+            // that seq stores the slot anew.
+            return self.memory.load(INTENT / WORD, Relaxed) > position;
         }
         match g
             .is_position(position)
@@ -301,9 +306,9 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    fn verify_clock(&self, now: u64, report: &mut Report) {
+    fn verify_clock(&self, clock: impl FnOnce() -> u64, report: &mut Report) {
         if let Ok(newest) = self.newest()
-            && newest.time > now
+            && newest.time > clock()
         {
             report.note(Issue {
                 code: IssueCode::ClockBehind,
