@@ -47,8 +47,8 @@ fn a_batch_is_followed_as_a_whole() {
         before: &[&[1, 1], &[1]],
         writers: &[&[&[1, 1]]],
         at_once: false,
-        reader: Reader::Follow { from: 1, steps: 3 },
-        preemptions: 1,
+        reader: Reader::Follow { from: 1, steps: 5 },
+        preemptions: 2,
     }
     .check();
 }
@@ -63,7 +63,7 @@ fn two_writers_take_turns() {
         writers: &[&[&[3]], &[&[1]]],
         at_once: true,
         reader: Reader::Follow { from: 2, steps: 2 },
-        preemptions: 1,
+        preemptions: 2,
     }
     .check();
 }
@@ -78,7 +78,7 @@ fn a_fetch_finds_the_message_or_says_that_it_is_gone() {
         writers: &[&[&[1]]],
         at_once: false,
         reader: Reader::Fetch(&[1, 4]),
-        preemptions: 1,
+        preemptions: 2,
     }
     .check();
 }
