@@ -100,12 +100,18 @@ impl<M: Memory> Pool<M> {
 
     fn with_header(memory: M, file_size: u64) -> Result<Pool<M>> {
         let header = RawHeader::read(&memory)?.check(file_size)?;
-        Ok(Pool {
+        Ok(Pool::attach(memory, header))
+    }
+
+    /// The pool that `memory` holds according to a header that the caller vouches for, its control words taken to be
+    /// of this boot. Everything but a model goes through [`open`](Pool::open), which checks both.
+    pub fn attach(memory: M, header: Header) -> Pool<M> {
+        Pool {
             memory,
             header,
             synced_checkpoint: AtomicU64::new(0),
             frozen: None,
-        })
+        }
     }
 
     fn is_of_boot(&self, boot: u64) -> bool {

@@ -1,0 +1,13 @@
+//! Models of the commit protocol under the C11 memory model, over `append.rs` and `read.rs` as shipped.
+//!
+//! The core is generic over its memory, so nothing of it is written again here: a [`Scene`] says what a pool holds,
+//! what writers append and before which store they die, and what a reader looks at; loom then runs it in every order
+//! of steps and with every value that each load may see.
+//!
+//! - [`memory`] maps the words that the protocol stores onto loom's atomics, and the writer lock onto loom's mutex.
+//! - [`dying`] kills a writer before a given store.
+//! - [`scene`] runs a scene and judges what the reader saw.
+
+pub mod dying;
+pub mod memory;
+pub mod scene;

@@ -1,0 +1,473 @@
+//! A scene of writers and a reader, and the judgement of what the reader saw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use plasmite::ErrorKind;
+use plasmite::core::append::When;
+use plasmite::core::cursor::{Cursor, Step};
+use plasmite::core::frame::Entry;
+use plasmite::core::geometry::Geometry;
+use plasmite::core::header::Header;
+use plasmite::core::heap::{HeapLock, HeapMemory, NoBell};
+use plasmite::core::layout::{HEADER_SIZE, WORD};
+use plasmite::core::memory::{LockWait, Memory, WriterLock};
+use plasmite::core::pool::Pool;
+use plasmite::core::read::Frame;
+
+use crate::dying::Dying;
+use crate::memory::{LoomLock, LoomMemory};
+
+/// What was acknowledged, by seq.
+type Committed = BTreeMap<u64, Message>;
+
+#[derive(Clone)]
+struct Message {
+    data: Vec<u8>,
+    /// More messages of the same batch follow.
+    more: bool,
+}
+
+/// Loom forgets all but so many of the last values of a word; a model must not rely on more.
+const REMEMBERED: usize = 7;
+/// In words.
+const STACK: usize = 1 << 14;
+
+/// One batch: for each of its messages, how many words of data it has.
+pub type Batch = &'static [usize];
+
+/// What one process appends, one batch after the other.
+pub type Writer = &'static [Batch];
+
+/// What the reader does while the writers write.
+#[derive(Clone, Copy)]
+pub enum Reader {
+    /// Follows from the message `from` on, for so many steps.
+    Follow {
+        /// The first seq that it wants.
+        from: u64,
+        /// How often it looks.
+        steps: usize,
+    },
+    /// Fetches these messages by seq.
+    Fetch(&'static [u64]),
+}
+
+/// A small pool, what is in it, and who does what with it.
+#[derive(Clone, Copy)]
+pub struct Scene {
+    /// What the report calls it.
+    pub name: &'static str,
+    /// The ring's size in words.
+    pub ring: u64,
+    /// What the pool holds before anybody is there.
+    pub before: &'static [Batch],
+    /// The writers, of which the first one may die.
+    pub writers: &'static [Writer],
+    /// Whether the writers contend for the lock. If not, each begins when the one before it is dead or done.
+    pub at_once: bool,
+    /// The live reader.
+    pub reader: Reader,
+    /// How often, in one interleaving, a thread that could go on has to stop for another.
+    ///
+    /// The reader stores nothing, so whatever it sees it also sees, as older values of the same words, when the
+    /// writers were done before it began. Loom offers it all of those values without a single preemption; each
+    /// further one mostly finds the same again.
+    pub preemptions: usize,
+}
+
+/// How often each thing happened over a search, all interleavings together.
+#[derive(Default)]
+pub struct Tally {
+    iterations: AtomicU64,
+    messages: AtomicU64,
+    empty: AtomicU64,
+    lapped: AtomicU64,
+    most_stores: AtomicU64,
+}
+
+impl Scene {
+    /// Searches the whole scene with the first writer not killed, and killed before each of its stores.
+    ///
+    /// Panics if any interleaving is wrong, or if all of them together do not show a message, an end and a lap.
+    pub fn check(self) {
+        let tally = Arc::new(Tally::default());
+        for death in [None]
+            .into_iter()
+            .chain((0..self.stores_of_first()).map(Some))
+        {
+            let tally = Arc::clone(&tally);
+            let scene = Arc::new(Staged::new(self, death));
+            self.builder().check(move || scene.play(&tally));
+        }
+        tally.report(&self);
+    }
+
+    fn builder(&self) -> loom::model::Builder {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = 100_000;
+        builder.preemption_bound = Some(self.preemptions);
+        // A search that is cut short shows nothing.
+        builder.max_permutations = None;
+        builder.max_duration = None;
+        builder.checkpoint_file = None;
+        builder
+    }
+
+    fn stores_of_first(&self) -> u64 {
+        let staged = Staged::new(*self, None);
+        let memory = Dying::new(heap(&staged.image), None);
+        let pool = Pool::attach(memory, staged.header);
+        let mut committed = Committed::new();
+        for batch in self.writers[0] {
+            append(&pool, &HeapLock::default(), batch, 0, &mut committed);
+        }
+        pool.memory().stores()
+    }
+}
+
+impl Tally {
+    fn count(&self, what: &AtomicU64) {
+        what.fetch_add(1, Relaxed);
+    }
+
+    fn report(&self, scene: &Scene) {
+        let [iterations, messages, empty, lapped, most_stores] = [
+            &self.iterations,
+            &self.messages,
+            &self.empty,
+            &self.lapped,
+            &self.most_stores,
+        ]
+        .map(|count| count.load(Relaxed));
+        println!(
+            "{}: {iterations} iterations, complete up to {} preemptions, at most {most_stores} values of a word; \
+             {messages} messages, {empty} ends, {lapped} laps",
+            scene.name, scene.preemptions
+        );
+        assert!(
+            most_stores <= REMEMBERED as u64,
+            "loom has forgotten values"
+        );
+        assert!(messages > 0, "no message was read");
+        assert!(empty > 0, "the reader never came to an end");
+        assert!(lapped > 0, "the reader was never lapped");
+    }
+}
+
+/// A scene with everything that is the same in all of its interleavings.
+struct Staged {
+    scene: Scene,
+    death: Option<u64>,
+    header: Header,
+    image: Arc<[u64]>,
+    committed: Committed,
+    cursor: Cursor,
+}
+
+impl Staged {
+    fn new(scene: Scene, death: Option<u64>) -> Staged {
+        let header = header(scene.ring);
+        let memory = HeapMemory::new(header.geometry.file_size);
+        Pool::format(&memory, &header, 1);
+        let pool = Pool::attach(memory, header);
+        let mut committed = Committed::new();
+        for (i, batch) in scene.before.iter().enumerate() {
+            append(&pool, &HeapLock::default(), batch, 100 + i, &mut committed);
+        }
+        let from = match scene.reader {
+            Reader::Follow { from, .. } => from,
+            Reader::Fetch(seqs) => seqs[0],
+        };
+        Staged {
+            cursor: Cursor::at_seq(&pool, from).expect("the scene's pool is whole"),
+            image: (0..pool.memory().words())
+                .map(|word| pool.memory().load(word, Relaxed))
+                .collect(),
+            scene,
+            death,
+            header,
+            committed,
+        }
+    }
+
+    /// One interleaving.
+    fn play(self: &Arc<Self>, tally: &Arc<Tally>) {
+        tally.count(&tally.iterations);
+        let memory = LoomMemory::new(Arc::clone(&self.image), &self.header.geometry);
+        let lock = LoomLock::new();
+        // Every party is a thread of its own: in the model's main thread loom would not search a reader's loads.
+        let count = self.scene.writers.len();
+        let threads = if self.scene.at_once { count } else { 1 };
+        let writers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let (staged, memory, lock) = (Arc::clone(self), memory.clone(), lock.clone());
+                let share = (thread..count).step_by(threads);
+                spawn(move || staged.write(share, &memory, &lock))
+            })
+            .collect();
+        let reader = {
+            let (staged, memory, tally) = (Arc::clone(self), memory.clone(), Arc::clone(tally));
+            spawn(move || staged.read(memory, &tally))
+        };
+        let mut committed = self.committed.clone();
+        for writer in writers {
+            committed.extend(writer.join().expect("writers do not fail"));
+        }
+        let seen = reader.join().expect("readers do not fail");
+        self.judge(seen, &committed, &memory.settled());
+        tally
+            .most_stores
+            .fetch_max(memory.most_stores() as u64, Relaxed);
+    }
+
+    /// These writers, one after the other, and what they committed.
+    fn write(
+        &self,
+        share: impl Iterator<Item = usize>,
+        memory: &LoomMemory,
+        lock: &LoomLock,
+    ) -> Committed {
+        let mut committed = Committed::new();
+        for writer in share {
+            let death = self.death.filter(|_| writer == 0);
+            let pool = Pool::attach(Dying::new(memory.clone(), death), self.header);
+            for (i, batch) in self.scene.writers[writer].iter().enumerate() {
+                let mut acknowledged = Committed::new();
+                append(&pool, lock, batch, writer * 10 + i, &mut acknowledged);
+                if pool.memory().is_dead() {
+                    break;
+                }
+                committed.extend(acknowledged);
+            }
+        }
+        committed
+    }
+
+    fn read(&self, memory: LoomMemory, tally: &Tally) -> Seen {
+        let pool = Pool::attach(memory, self.header);
+        let mut seen = Seen {
+            cursor: self.cursor,
+            events: Vec::new(),
+        };
+        let mut frame = Frame::default();
+        match self.scene.reader {
+            Reader::Follow { steps, .. } => {
+                for _ in 0..steps {
+                    let event = follow(&pool, &mut seen.cursor, &mut frame);
+                    event.count(tally);
+                    seen.events.push(event);
+                }
+            }
+            Reader::Fetch(seqs) => {
+                for &seq in seqs {
+                    let event = fetch(&pool, seq, self.newest_before(), &mut frame);
+                    event.count(tally);
+                    seen.events.push(event);
+                }
+            }
+        }
+        seen
+    }
+
+    fn newest_before(&self) -> u64 {
+        self.committed.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// Panics unless all that the reader saw was committed and in order, and all that is retained in the end is
+    /// there, whole, and follows on what the reader saw.
+    fn judge(&self, mut seen: Seen, committed: &Committed, image: &[u64]) {
+        let pool = Pool::attach(heap(image), self.header);
+        let mut frame = Frame::default();
+        let mut oldest = Cursor::oldest(&pool).expect("the pool is whole");
+        let retained = drain(&pool, &mut oldest, &mut frame);
+        let newest = committed.keys().next_back().copied().unwrap_or(0);
+        assert_eq!(
+            oldest.next_seq(),
+            newest + 1,
+            "not all that was committed is there"
+        );
+        let first_retained = match retained.first() {
+            Some(Event::Message { seq, .. }) => *seq,
+            other => panic!("the oldest message cannot be read: {other:?}"),
+        };
+        if matches!(self.scene.reader, Reader::Follow { .. }) {
+            seen.events
+                .extend(drain(&pool, &mut seen.cursor, &mut frame));
+        }
+        for event in seen.events.iter().chain(&retained) {
+            event.check(committed, first_retained);
+        }
+        if let Reader::Follow { from, .. } = self.scene.reader {
+            let mut next = from;
+            for event in &seen.events {
+                next = event.advance(next, committed);
+            }
+            assert_eq!(next, newest + 1, "the reader does not get to the end");
+        }
+    }
+}
+
+struct Seen {
+    cursor: Cursor,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Message { seq: u64, data: Vec<u8> },
+    Empty,
+    Lapped { first: u64, missed: u64 },
+}
+
+impl Event {
+    fn count(&self, tally: &Tally) {
+        tally.count(match self {
+            Event::Message { .. } => &tally.messages,
+            Event::Empty => &tally.empty,
+            Event::Lapped { .. } => &tally.lapped,
+        });
+    }
+
+    /// A message is the one that was committed under its seq; what was missed is gone for good.
+    fn check(&self, committed: &Committed, first_retained: u64) {
+        match self {
+            Event::Message { seq, data } => {
+                let expected = committed.get(seq).map(|message| &message.data);
+                assert_eq!(expected, Some(data), "message {seq} is another");
+            }
+            Event::Lapped { first, missed } => {
+                assert!(*missed > 0, "an empty gap");
+                assert!(
+                    first + missed <= first_retained,
+                    "{self:?} is still retained"
+                );
+            }
+            Event::Empty => {}
+        }
+    }
+
+    /// The seq that comes after this, where `next` is due.
+    fn advance(&self, next: u64, committed: &Committed) -> u64 {
+        match self {
+            Event::Message { seq, .. } => {
+                assert_eq!(*seq, next, "out of order");
+                next + 1
+            }
+            Event::Lapped { first, missed } => {
+                assert_eq!(*first, next, "the gap does not begin where the reader is");
+                next + missed
+            }
+            Event::Empty => {
+                let before = committed.get(&(next - 1));
+                assert!(!before.is_some_and(|m| m.more), "half of a batch is there");
+                next
+            }
+        }
+    }
+}
+
+fn header(ring_words: u64) -> Header {
+    let ring_size = ring_words * WORD;
+    Header {
+        uuid: [7; 16],
+        created: 1,
+        // Smaller than any pool that can be created: the protocol does not know.
+        geometry: Geometry {
+            file_size: HEADER_SIZE + ring_size,
+            index_offset: HEADER_SIZE,
+            index_capacity: 0,
+            ring_offset: HEADER_SIZE,
+            ring_size,
+        },
+    }
+}
+
+fn heap(image: &[u64]) -> HeapMemory {
+    let bytes: Vec<u8> = image.iter().flat_map(|word| word.to_le_bytes()).collect();
+    HeapMemory::from_bytes(&bytes)
+}
+
+/// Appends a batch whose data is unlike that of any other `label`, and notes what was acknowledged.
+fn append(
+    pool: &Pool<impl Memory>,
+    lock: &impl WriterLock,
+    batch: Batch,
+    label: usize,
+    committed: &mut Committed,
+) {
+    let data: Vec<Vec<u8>> = (0..)
+        .zip(batch)
+        .map(|(i, words)| data(label, i, *words))
+        .collect();
+    let entries = data.iter().map(|data| Entry { tags: b"", data });
+    let appended = pool
+        .append(
+            lock,
+            &NoBell,
+            LockWait::Forever,
+            entries,
+            When::Now(|| 1000),
+        )
+        .expect("an append never fails for what others did");
+    for (seq, data) in (appended.first_seq..).zip(data) {
+        let more = seq < appended.last_seq;
+        committed.insert(seq, Message { data, more });
+    }
+}
+
+fn data(label: usize, message: usize, words: usize) -> Vec<u8> {
+    (0..words)
+        .flat_map(|i| format!("{label:03}.{message}.{i:02}").into_bytes())
+        .collect()
+}
+
+fn follow(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Event {
+    match cursor.next(pool, frame).expect("nothing is corrupt") {
+        Step::Message => message(frame),
+        Step::Empty => Event::Empty,
+        Step::Lapped { first, missed } => Event::Lapped { first, missed },
+    }
+}
+
+/// A message that is not there has been overwritten, or is yet to come if it was not there before the scene.
+fn fetch(pool: &Pool<impl Memory>, seq: u64, newest_before: u64, frame: &mut Frame) -> Event {
+    match pool.get(seq, frame) {
+        Ok(()) => message(frame),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            panic!("nothing is corrupt: {error:?}")
+        }
+        Err(_) if seq > newest_before => Event::Empty,
+        Err(_) => Event::Lapped {
+            first: seq,
+            missed: 1,
+        },
+    }
+}
+
+fn message(frame: &Frame) -> Event {
+    Event::Message {
+        seq: frame.header().map_or(0, |header| header.seq),
+        data: frame.data().to_vec(),
+    }
+}
+
+fn drain(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        match follow(pool, cursor, frame) {
+            Event::Empty => return events,
+            event => events.push(event),
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> loom::thread::JoinHandle<T> {
+    loom::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(body)
+        .expect("a model has room for its threads")
+}
