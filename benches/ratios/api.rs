@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use plasmite::{
     Batch, Client, CreateOptions, Durability, EndReason, Message, Next, Pool, PoolRef, Start, Tags,
-    TailOptions,
+    Tail, TailOptions,
 };
 
 use crate::floor::Ring;
@@ -21,8 +21,9 @@ const FETCH: &str = "fetch by seq, in order";
 const FETCH_RANDOM: &str = "fetch by seq, at random";
 
 const POOL_SIZE: u64 = 64 << 20;
-/// Records that are appended over and over: more than the first cache holds.
-const RECORDS: usize = 1024;
+/// What one turn handles: more bytes than the first cache holds, and little enough to be done before the system
+/// gives the processor to somebody else.
+const TURN: usize = 1024;
 const BATCH_LEN: usize = 256;
 
 /// Measures the rows of the API, in nanoseconds per message.
@@ -34,7 +35,8 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     bench.append(report)?;
     bench.append_checked(report)?;
     bench.append_batch(report)?;
-    bench.read_and_fetch(report)
+    bench.read(report)?;
+    bench.fetch(report)
 }
 
 struct ApiBench<'a> {
@@ -43,7 +45,6 @@ struct ApiBench<'a> {
     pool: Pool,
     ring: RefCell<Ring>,
     rounds: u64,
-    appends: u64,
 }
 
 impl ApiBench<'_> {
@@ -60,11 +61,10 @@ impl ApiBench<'_> {
         )?;
         let bench = ApiBench {
             settings,
-            records: Records::new().take(RECORDS)?,
+            records: Records::new().take(TURN)?,
             pool,
             ring: RefCell::new(ring),
-            rounds: settings.amount(15, 3),
-            appends: settings.amount(1 << 16, 1 << 14),
+            rounds: settings.amount(1000, 100),
         };
         bench.fill()?;
         Ok(bench)
@@ -92,33 +92,17 @@ impl ApiBench<'_> {
         self.records.chunks(length).map(batch).collect()
     }
 
-    /// The floor of a single append.
-    fn append_floor(&self) -> Result<f64> {
-        let mut ring = self.ring.borrow_mut();
-        per_operation(self.appends, || {
-            self.messages().try_for_each(|record| ring.append(record))
-        })
-    }
-
-    /// The records, over and over, as many as are appended in one turn.
-    fn messages(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.records.iter().cycle().take(self.appends as usize)
-    }
-
     /// A single append of JSON text, which the product also checks.
     fn append(&self, report: &mut Report) -> Result<()> {
         if !self.settings.wants(&[APPEND]) {
             return Ok(());
         }
         let tags = Tags::none();
-        let best = best_of(
-            self.rounds,
+        let best = self.compare(
             || self.append_floor(),
             || {
-                per_operation(self.appends, || {
-                    for record in self.messages() {
-                        self.pool.append_json(record, &tags, Durability::Fast)?;
-                    }
+                self.records.iter().try_for_each(|record| {
+                    self.pool.append_json(record, &tags, Durability::Fast)?;
                     Ok(())
                 })
             },
@@ -133,20 +117,16 @@ impl ApiBench<'_> {
             return Ok(());
         }
         let batches = self.batches(1)?;
-        let best = best_of(
-            self.rounds,
-            || self.append_floor(),
-            || {
-                per_operation(self.appends, || {
-                    for batch in batches.iter().cycle().take(self.appends as usize) {
-                        self.pool.append_batch(batch, Durability::Fast)?;
-                    }
-                    Ok(())
-                })
-            },
-        )?;
+        let best = self.compare(|| self.append_floor(), || self.append_all(&batches))?;
         report.add(APPEND_CHECKED, "ns/message", best, Some(2.0));
         Ok(())
+    }
+
+    fn append_floor(&self) -> Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        self.records
+            .iter()
+            .try_for_each(|record| ring.append(record))
     }
 
     fn append_batch(&self, report: &mut Report) -> Result<()> {
@@ -154,112 +134,134 @@ impl ApiBench<'_> {
             return Ok(());
         }
         let batches = self.batches(BATCH_LEN)?;
-        let best = best_of(
-            self.rounds,
+        let best = self.compare(
             || {
                 let mut ring = self.ring.borrow_mut();
-                per_operation(self.appends, || {
-                    self.messages().for_each(|record| ring.store(record));
-                    Ok(())
-                })
+                self.records.iter().for_each(|record| ring.store(record));
+                Ok(())
             },
-            || {
-                per_operation(self.appends, || {
-                    for batch in batches
-                        .iter()
-                        .cycle()
-                        .take(self.appends as usize / BATCH_LEN)
-                    {
-                        self.pool.append_batch(batch, Durability::Fast)?;
-                    }
-                    Ok(())
-                })
-            },
+            || self.append_all(&batches),
         )?;
         report.add(BATCH, "ns/message", best, Some(2.5));
         Ok(())
     }
 
-    fn read_and_fetch(&self, report: &mut Report) -> Result<()> {
-        if !self.settings.wants(&[READ, FETCH, FETCH_RANDOM]) {
-            return Ok(());
-        }
-        let bounds = self.pool.bounds()?;
-        let seqs = bounds.oldest.unwrap_or(1)..=bounds.newest.unwrap_or(0);
-        let count = seqs.clone().count() as u64;
-        let mut message = Message::default();
-
-        let read = best_of(
-            self.rounds,
-            || self.read_floor(count),
-            || per_operation(count, || self.read_all(count, &mut message)),
-        )?;
-        report.add(READ, "ns/message", read, Some(2.5));
-
-        // What a fetch does beyond a read is to find the message, so the read is what it is compared with.
-        let read_once = || per_operation(count, || self.read_all(count, &mut Message::default()));
-        let in_order = best_of(self.rounds, read_once, || {
-            per_operation(count, || seqs.clone().try_for_each(|seq| self.fetch(seq)))
-        })?;
-        report.add(FETCH, "ns/message", in_order, None);
-
-        let first = *seqs.start();
-        let at_random = best_of(self.rounds, read_once, || {
-            // A step that is prime to any count that can occur here visits every message, none near the one before.
-            let step = 1_000_003;
-            per_operation(count, || {
-                (0..count).try_for_each(|i| self.fetch(first + i * step % count))
-            })
-        })?;
-        report.add(
-            FETCH_RANDOM,
-            "ns/message",
-            Best {
-                floor: in_order.floor.min(at_random.floor),
-                ..at_random
-            },
-            None,
-        );
-        Ok(())
-    }
-
-    fn read_floor(&self, count: u64) -> Result<f64> {
-        let mut ring = self.ring.borrow_mut();
-        ring.rewind();
-        let mut buffer = vec![0; 2048];
-        per_operation(count, || {
-            for record in self.records.iter().cycle().take(count as usize) {
-                ring.load(&mut buffer[..record.len()]);
-            }
+    fn append_all(&self, batches: &[Batch]) -> Result<()> {
+        batches.iter().try_for_each(|batch| {
+            self.pool.append_batch(batch, Durability::Fast)?;
             Ok(())
         })
     }
 
-    fn read_all(&self, count: u64, message: &mut Message) -> Result<()> {
-        let options = TailOptions {
-            start: Start::Oldest,
-            follow: false,
-            ..TailOptions::default()
-        };
-        let mut tail = self.pool.tail(options)?;
+    fn read(&self, report: &mut Report) -> Result<()> {
+        if !self.settings.wants(&[READ]) {
+            return Ok(());
+        }
+        let mut walk = Walk::new(&self.pool)?;
+        let mut buffer = vec![0; 2048];
+        let best = self.compare(
+            || {
+                let mut ring = self.ring.borrow_mut();
+                let lengths = self.records.iter().map(Vec::len);
+                lengths.for_each(|length| ring.load(&mut buffer[..length]));
+                Ok(())
+            },
+            || walk.take(TURN),
+        )?;
+        report.add(READ, "ns/message", best, Some(2.5));
+        Ok(())
+    }
+
+    /// What a fetch does beyond a read is to find the message, so a read is what it is compared with.
+    fn fetch(&self, report: &mut Report) -> Result<()> {
+        // At random, a step that is prime to any count that can occur here visits every message, none of them near
+        // the one before.
+        for (name, step) in [(FETCH, 1), (FETCH_RANDOM, 1_000_003)] {
+            if !self.settings.wants(&[name]) {
+                continue;
+            }
+            let mut walk = Walk::new(&self.pool)?;
+            let (first, count) = retained(&self.pool)?;
+            let mut fetched = 0;
+            let best = self.compare(
+                || walk.take(TURN),
+                || {
+                    (0..TURN).try_for_each(|_| {
+                        fetched += step;
+                        fetch(&self.pool, first + fetched % count)
+                    })
+                },
+            )?;
+            report.add(name, "ns/message", best, None);
+        }
+        Ok(())
+    }
+
+    /// Turns that handle all records once.
+    fn compare(
+        &self,
+        mut floor: impl FnMut() -> Result<()>,
+        mut product: impl FnMut() -> Result<()>,
+    ) -> Result<Best> {
+        let count = TURN as u64;
+        best_of(
+            self.rounds,
+            || per_operation(count, &mut floor),
+            || per_operation(count, &mut product),
+        )
+    }
+}
+
+/// Reads a pool from its oldest message to its newest, over and over, into one buffer.
+struct Walk<'a> {
+    pool: &'a Pool,
+    tail: Tail,
+    message: Message,
+}
+
+impl Walk<'_> {
+    fn new(pool: &Pool) -> Result<Walk<'_>> {
+        Ok(Walk {
+            pool,
+            tail: tail(pool)?,
+            message: Message::default(),
+        })
+    }
+
+    fn take(&mut self, count: usize) -> Result<()> {
         for _ in 0..count {
-            match tail.read(message)? {
+            match self.tail.read(&mut self.message)? {
                 Next::Message => {}
+                Next::End(EndReason::CaughtUp) => self.tail = tail(self.pool)?,
                 other => return Err(format!("expected a message, got {other:?}").into()),
             }
         }
-        match tail.read(message)? {
-            Next::End(EndReason::CaughtUp) => Ok(()),
-            other => Err(format!("expected the end, got {other:?}").into()),
-        }
+        Ok(())
     }
+}
 
-    fn fetch(&self, seq: u64) -> Result<()> {
-        let message = self.pool.get(seq)?;
-        if message.seq() == seq {
-            Ok(())
-        } else {
-            Err(format!("asked for {seq}, got {}", message.seq()).into())
-        }
+fn tail(pool: &Pool) -> Result<Tail> {
+    Ok(pool.tail(TailOptions {
+        start: Start::Oldest,
+        follow: false,
+        ..TailOptions::default()
+    })?)
+}
+
+/// The oldest seq, and how many messages there are.
+fn retained(pool: &Pool) -> Result<(u64, u64)> {
+    let bounds = pool.bounds()?;
+    match (bounds.oldest, bounds.newest) {
+        (Some(oldest), Some(newest)) => Ok((oldest, newest - oldest + 1)),
+        _ => Err("the pool should not be empty".into()),
+    }
+}
+
+fn fetch(pool: &Pool, seq: u64) -> Result<()> {
+    let message = pool.get(seq)?;
+    if message.seq() == seq {
+        Ok(())
+    } else {
+        Err(format!("asked for {seq}, got {}", message.seq()).into())
     }
 }

@@ -65,11 +65,6 @@ impl Ring {
         black_box((header, crc32c::crc32c(buffer)));
     }
 
-    /// Goes back to the start.
-    pub(crate) fn rewind(&mut self) {
-        self.at = 0;
-    }
-
     fn copy_in(&mut self, bytes: &[u8]) {
         let to_wrap = bytes.len().min(self.map.len() - self.at);
         let (first, rest) = bytes.split_at(to_wrap);
