@@ -1,0 +1,61 @@
+# Everything that a developer or CI runs. `make` alone lists the targets.
+
+CARGO ?= cargo
+SECONDS ?= 60
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint no-network demo torture loom bench doc deny setup install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build plasmite and pls, optimised
+	$(CARGO) build --release
+
+# The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index.
+test: no-network ## run every test, also without wake-ups, without an index, and with an index of noise
+	$(CARGO) test --features internals
+	$(CARGO) test --no-default-features
+	$(CARGO) test --features internals,no-wake
+	$(CARGO) test --features internals,no-index
+	$(CARGO) test --features internals,noisy-index
+	$(CARGO) test --profile torture --features internals --test faults -- --ignored
+	$(MAKE) loom
+
+lint: ## formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+no-network: ## check that the library alone needs no network, async or command-line crate
+	scripts/no-network.sh
+
+demo: ## feed, follow, fetch and check real output of this machine
+	scripts/demo.sh
+
+torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
+	PLASMITE_TORTURE_SECONDS=$(SECONDS) SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
+
+loom: ## explore the interleavings of writers, their deaths and a reader
+	$(CARGO) test --profile loom -p plasmite-loom -- --nocapture --test-threads 1
+
+bench: ## measure against the floors of this machine, and write target/bench/report.json
+	$(CARGO) bench --bench ratios --features internals
+
+doc: ## build the documentation of the Rust API
+	$(CARGO) doc --no-deps --open
+
+deny: ## licences and advisories of the dependencies (needs `make setup`)
+	$(CARGO) deny check licenses bans sources
+
+setup: ## install the tools that only some targets need
+	$(CARGO) install --locked cargo-deny
+
+install: build ## install plasmite and pls below PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 target/release/plasmite target/release/pls $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove everything that was built
+	$(CARGO) clean
