@@ -69,7 +69,7 @@ fn a_reader_of_the_same_boot_believes_the_control_words() {
     let pool = open(HeapMemory::from_bytes(&bytes)).unwrap();
     assert_eq!(read_all(&pool), expected());
     assert_eq!(pool.memory().to_bytes(), bytes);
-    let report = pool.verify(u64::MAX).unwrap();
+    let report = pool.verify(|| u64::MAX).unwrap();
     assert_eq!(
         (report.issues, report.messages),
         (vec![], expected().len() as u64)

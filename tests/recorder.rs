@@ -19,7 +19,7 @@ use plasmite::core::frame::Entry;
 use plasmite::core::geometry::Geometry;
 use plasmite::core::header::Header;
 use plasmite::core::heap::{HeapLock, HeapMemory, NoBell};
-use plasmite::core::layout::{MIN_FILE_SIZE, WORD};
+use plasmite::core::layout::MIN_FILE_SIZE;
 use plasmite::core::memory::{LockWait, Memory};
 use plasmite::core::pool::{Pool, Recovery};
 use plasmite::core::read::Frame;
@@ -266,7 +266,7 @@ impl<'r> Crash<'r> {
     /// All up to `promised` is there, or was reclaimed; all that is there is as it was appended, batches are whole,
     /// and the pool goes on.
     fn check(&self, pool: &Pool<HeapMemory>, promised: u64) {
-        let report = pool.verify(NOW).unwrap();
+        let report = pool.verify(|| NOW).unwrap();
         assert!(!report.is_corrupt(), "{self:?}: {report:?}");
         let newest = self.check_messages(pool);
         assert!(newest >= promised, "{self:?}: {newest} is all there is");
@@ -279,7 +279,7 @@ impl<'r> Crash<'r> {
         let last = append(pool, &more);
         assert!(last > newest + 1);
         assert_eq!(get(pool, last), more[1], "{self:?}");
-        let report = pool.verify(NOW).unwrap();
+        let report = pool.verify(|| NOW).unwrap();
         assert!(!report.is_corrupt(), "{self:?}, and an append: {report:?}");
     }
 
