@@ -111,14 +111,21 @@ fn record() -> Run {
         messages: BTreeMap::new(),
         batch_ends: BTreeSet::from([0]),
     };
-    for n in 0..60 {
+    // Full, and so close to the ring's end that what is recorded goes around it.
+    let to_wrap = || {
+        header()
+            .geometry
+            .bytes_to_wrap(pool.newest().unwrap().end())
+    };
+    for n in (0..).take_while(|n| *n < 60 || to_wrap() > 1000) {
         run.append(&pool, &[500 + n * 7 % 400]);
     }
+    let filled = run.messages.len() as u64;
     run.flush(&pool);
     run.before = pool.memory().image();
     pool.memory().log().clear();
-    run.acknowledge(&pool, 60);
-    pool.memory().log().push(Event::Flushed(60));
+    run.acknowledge(&pool, filled);
+    pool.memory().log().push(Event::Flushed(filled));
 
     for sizes in [&[1][..], &[30, 2, 9], &[0], &[1500]] {
         run.append(&pool, sizes);
