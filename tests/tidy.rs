@@ -153,7 +153,7 @@ fn no_exception_outlives_its_reason() {
         );
     }
     for (path, count, _) in INTERNAL {
-        let found = find(path).map_or(0, |source| count_internal(source));
+        let found = find(path).map_or(0, count_internal);
         assert_eq!(found, *count, "uses of `ErrorKind::Internal` in {path}");
     }
     for (path, _) in STORERS {
@@ -223,7 +223,14 @@ fn core_imports_no_outer_layer(source: &Source) -> Vec<String> {
 }
 
 fn core_uses_listed_crates(source: &Source) -> Vec<String> {
-    const CRATES: [&str; 5] = ["crate", "std", "crc32c", "memchr", "thiserror"];
+    const CRATES: [&str; 6] = [
+        "crate",
+        "std",
+        "crc32c",
+        "memchr",
+        "serde_json",
+        "thiserror",
+    ];
     if !source.is_in("core/") || source.is_test() {
         return vec![];
     }
@@ -509,7 +516,11 @@ fn binaries_declare_no_modules(source: &Source) -> Vec<String> {
 const FUNCTION_LINES: usize = 60;
 
 /// Functions that are longer, and why. Nothing is added here lightly.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[(
+    "cli/filter.rs",
+    "visit",
+    "one arm for each kind of term that jaq knows",
+)];
 
 const LONG_FUNCTION: &str = concat!(
     "fn f() {",
@@ -794,6 +805,8 @@ fn collect_paths(stream: TokenStream, module: &[String], source: &mut Source) {
     while at < trees.len() {
         match &trees[at] {
             TokenTree::Ident(word) if word == "use" => in_use = true,
+            // The new name behind `as` is no path.
+            TokenTree::Ident(word) if in_use && word == "as" => at += 1,
             TokenTree::Ident(word) if word == "mod" => {
                 if let (Some(name), Some(TokenTree::Group(body))) =
                     (trees.get(at + 1), trees.get(at + 2))

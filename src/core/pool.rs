@@ -152,11 +152,8 @@ impl<M: Memory> Pool<M> {
 
     /// `NotFound` once the pool has been deleted.
     pub fn check_deleted(&self) -> Result<()> {
-        if self.memory.load(DELETED / WORD, Acquire) == 0 {
-            Ok(())
-        } else {
-            Err(deleted())
-        }
+        let deleted = self.memory.load(DELETED / WORD, Acquire); // DELETED
+        if deleted == 0 { Ok(()) } else { Err(gone()) }
     }
 
     /// `Corrupt` once any byte may have come from, or gone to, somewhere else than the file.
@@ -324,7 +321,7 @@ fn bad_last(last: u64) -> Error {
     }
 }
 
-fn deleted() -> Error {
+fn gone() -> Error {
     Error::new(
         ErrorKind::NotFound,
         "the pool was deleted while it was open",

@@ -49,7 +49,7 @@ impl FutexBell {
 impl Bell for FutexBell {
     fn word(&self) -> u32 {
         // Acquire: whoever sees the word that a ring left raises its flag after that ring lowered it.
-        self.map.word32(self.word).load(Ordering::Acquire)
+        self.map.word32(self.word).load(Ordering::Acquire) // WAKE
     }
 
     fn raise_flag(&self) {
@@ -69,7 +69,7 @@ impl Bell for FutexBell {
         self.map.word32(self.flag).store(0, Ordering::Relaxed);
         // Release: the partner of the Acquire in `word`.
         let word = self.map.word32(self.word);
-        word.fetch_add(1, Ordering::Release);
+        word.fetch_add(1, Ordering::Release); // WAKE
         sys::wake_all(word);
     }
 
