@@ -27,7 +27,7 @@ lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
 
 no-network: ## check that the library alone needs no network, async or command-line crate
 	scripts/no-network.sh
@@ -45,7 +45,7 @@ bench: ## measure against the floors of this machine, and write target/bench/rep
 	$(CARGO) bench --bench ratios --features internals
 
 doc: ## build the documentation of the Rust API
-	$(CARGO) doc --no-deps --open
+	$(CARGO) doc --no-deps --open --features internals
 
 deny: ## licences and advisories of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources

@@ -207,23 +207,36 @@ impl<M: Memory> Pool<M> {
     /// Reads the message `seq` into `frame`. `NotFound` if it was overwritten, never used, or is yet to come.
     pub fn get(&self, seq: u64, frame: &mut Frame) -> Result<()> {
         loop {
-            match self.find(Key::Seq(seq))? {
+            let what = match self.find(Key::Seq(seq))? {
                 Found::Frame(found) if found.seq == seq && seq != 0 => {
                     if self.read_frame(found.position, self.last()?, frame)? {
                         return Ok(());
                     }
+                    continue;
                 }
-                Found::Frame(found) if found.hole => return Err(not_found(seq, "was never used")),
-                Found::Frame(_) if seq == 0 => {
-                    return Err(not_found(seq, "does not exist: seqs start at 1"));
-                }
-                Found::Frame(_) => return Err(not_found(seq, "has been overwritten")),
-                Found::Beyond(newest) => {
-                    return Err(not_found(seq, "has not been written yet")
-                        .hint(format!("the newest message is {}", newest.seq)));
-                }
-            }
+                _ if seq == 0 => "does not exist: seqs start at 1",
+                Found::Frame(found) if found.hole => "was never used",
+                Found::Frame(_) => "has been overwritten",
+                Found::Beyond(_) => "has not been written yet",
+            };
+            return Err(self.not_found(seq, what));
         }
+    }
+
+    fn not_found(&self, seq: u64, what: &str) -> Error {
+        let hint = match self.bounds() {
+            Ok(Some((oldest, newest))) => {
+                format!(
+                    "the oldest message is {}, the newest {}",
+                    oldest.seq, newest.seq
+                )
+            }
+            Ok(None) => "the pool is empty".to_owned(),
+            Err(_) => "run `plasmite doctor` on the pool".to_owned(),
+        };
+        Error::new(ErrorKind::NotFound, format!("message {seq} {what}"))
+            .hint(hint)
+            .seq(seq)
     }
 
     /// The seqs of the oldest and the newest retained message; `None` for an empty pool.
@@ -281,10 +294,4 @@ impl<M: Memory> Pool<M> {
         }
         Ok(Some(count))
     }
-}
-
-fn not_found(seq: u64, what: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("message {seq} {what}"))
-        .hint("`plasmite pool info` shows the oldest and the newest message")
-        .seq(seq)
 }

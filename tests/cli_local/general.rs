@@ -274,7 +274,7 @@ fn other_format_versions_are_named() {
         let mut bytes = whole.clone();
         bytes[4..8].copy_from_slice(&version.to_le_bytes());
         std::fs::write(place.file("other.plasmite"), bytes).expect("a file");
-        let error = place.run("fetch other 1").fails(2, "Usage");
+        let error = place.run("fetch other 1").fails(7, "Corrupt");
         let message = error["message"].to_string();
         assert!(
             message.contains(&version.to_string()) && message.contains('4'),
