@@ -36,7 +36,7 @@ demo: ## feed, follow, fetch and check real output of this machine
 	scripts/demo.sh
 
 torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
-	PLASMITE_TORTURE_SECONDS=$(SECONDS) SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
+	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
 loom: ## explore the interleavings of writers, their deaths and a reader
 	$(CARGO) test --profile loom -p plasmite-loom -- --nocapture --test-threads 1

@@ -3,7 +3,7 @@
 //! Guards against a read that returns the bytes of another message, against a `kill -9` after which a pool reads as
 //! corrupt, and against whatever else only shows when everything happens at once.
 //!
-//! `SECONDS=60` says how long it goes on; a run that did too little in that time to mean anything fails. Without it the
+//! `PLASMITE_TORTURE_SECONDS=60` says how long it goes on; a run that did too little in that time to mean anything fails. Without it the
 //! run is short, and goes on until it has done a little.
 
 mod board;

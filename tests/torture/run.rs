@@ -82,8 +82,11 @@ pub(crate) fn run() -> ExitCode {
     torture.judge(&length.minimum, started.elapsed())
 }
 
+/// How long to go on. Not plain `SECONDS`, which a shell has for a purpose of its own.
+const SECONDS: &str = "PLASMITE_TORTURE_SECONDS";
+
 fn length() -> Result<Length, String> {
-    let Ok(seconds) = std::env::var("SECONDS") else {
+    let Ok(seconds) = std::env::var(SECONDS) else {
         return Ok(Length {
             at_least: Duration::from_secs(3),
             at_most: Duration::from_secs(60),
@@ -92,7 +95,7 @@ fn length() -> Result<Length, String> {
     };
     let seconds: u64 = seconds
         .parse()
-        .map_err(|_| format!("SECONDS is `{seconds}`, which is not a number of seconds"))?;
+        .map_err(|_| format!("{SECONDS} is `{seconds}`, which is not a number of seconds"))?;
     let share = |count: u64| (count * seconds / 600).max(1);
     Ok(Length {
         at_least: Duration::from_secs(seconds),
