@@ -5,7 +5,7 @@ SECONDS ?= 60
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants lint no-network demo torture loom bench doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture loom bench doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,13 +15,16 @@ build: ## build plasmite and pls, optimised
 
 test: no-network ## run the test suite
 	$(CARGO) test --features internals
-	$(CARGO) test --no-default-features --lib
+	$(CARGO) test --no-default-features
 
 # The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index.
 test-variants: ## the suite without wake-ups, without an index, and with an index of noise
 	$(CARGO) test --features internals,no-wake
 	$(CARGO) test --features internals,no-index
 	$(CARGO) test --features internals,noisy-index
+
+test-large: ## a follower of a pool of 1 GiB, optimised
+	$(CARGO) test --profile torture --features internals --test faults -- --ignored
 
 lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
