@@ -31,6 +31,8 @@ struct Message {
 
 /// Loom forgets all but so many of the last values of a word; a model must not rely on more.
 const REMEMBERED: usize = 7;
+/// The environment variable that raises every scene's bound to at least so many preemptions.
+const PREEMPTIONS: &str = "PLASMITE_LOOM_PREEMPTIONS";
 /// In words.
 const STACK: usize = 1 << 14;
 
@@ -107,12 +109,22 @@ impl Scene {
     fn builder(&self) -> loom::model::Builder {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = 100_000;
-        builder.preemption_bound = Some(self.preemptions);
+        builder.preemption_bound = Some(self.preemptions());
         // A search that is cut short shows nothing.
         builder.max_permutations = None;
         builder.max_duration = None;
         builder.checkpoint_file = None;
         builder
+    }
+
+    /// The scene's own bound, or the one that a deeper run asks for.
+    fn preemptions(&self) -> usize {
+        let asked = std::env::var(PREEMPTIONS).map(|bound| {
+            bound
+                .parse()
+                .unwrap_or_else(|_| panic!("{PREEMPTIONS} is no number: {bound}"))
+        });
+        self.preemptions.max(asked.unwrap_or(0))
     }
 
     fn stores_of_first(&self) -> u64 {
@@ -144,7 +156,8 @@ impl Tally {
         println!(
             "{}: {iterations} iterations, complete up to {} preemptions, at most {most_stores} values of a word; \
              {messages} messages, {empty} ends, {lapped} laps",
-            scene.name, scene.preemptions
+            scene.name,
+            scene.preemptions()
         );
         assert!(
             most_stores <= REMEMBERED as u64,
