@@ -2,10 +2,11 @@
 
 CARGO ?= cargo
 SECONDS ?= 60
+DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture loom bench doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,12 @@ torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
 
 loom: ## explore the interleavings of writers, their deaths and a reader
 	$(CARGO) test --profile loom -p plasmite-loom -- --nocapture --test-threads 1
+
+loom-deep: ## the same with DEEPER=1 more preemption in each model
+	PLASMITE_LOOM_DEEPER=$(DEEPER) $(MAKE) loom
+
+loom-mutants: ## check that the models notice each way to break the protocol
+	scripts/loom-mutants.sh
 
 bench: ## measure against the floors of this machine, and write target/bench/report.json
 	$(CARGO) bench --bench ratios --features internals

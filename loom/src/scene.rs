@@ -31,6 +31,8 @@ struct Message {
 
 /// Loom forgets all but so many of the last values of a word; a model must not rely on more.
 const REMEMBERED: usize = 7;
+/// The environment variable that gives every scene so many preemptions more.
+const DEEPER: &str = "PLASMITE_LOOM_DEEPER";
 /// In words.
 const STACK: usize = 1 << 14;
 
@@ -107,12 +109,21 @@ impl Scene {
     fn builder(&self) -> loom::model::Builder {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = 100_000;
-        builder.preemption_bound = Some(self.preemptions);
+        builder.preemption_bound = Some(self.preemptions());
         // A search that is cut short shows nothing.
         builder.max_permutations = None;
         builder.max_duration = None;
         builder.checkpoint_file = None;
         builder
+    }
+
+    /// The scene's own bound, raised by what a deeper run asks for.
+    fn preemptions(&self) -> usize {
+        let deeper = std::env::var(DEEPER).map_or(0, |more| {
+            more.parse()
+                .unwrap_or_else(|_| panic!("{DEEPER} is no number: {more}"))
+        });
+        self.preemptions + deeper
     }
 
     fn stores_of_first(&self) -> u64 {
@@ -144,7 +155,8 @@ impl Tally {
         println!(
             "{}: {iterations} iterations, complete up to {} preemptions, at most {most_stores} values of a word; \
              {messages} messages, {empty} ends, {lapped} laps",
-            scene.name, scene.preemptions
+            scene.name,
+            scene.preemptions()
         );
         assert!(
             most_stores <= REMEMBERED as u64,
@@ -197,14 +209,14 @@ impl Staged {
         tally.count(&tally.iterations);
         let memory = LoomMemory::new(Arc::clone(&self.image), &self.header.geometry);
         let lock = LoomLock::new();
-        // Every party is a thread of its own: in the model's main thread loom would not search a reader's loads.
+        // Every party is a thread of its own: in the model's main thread loom would not search a reader's loads, and
+        // a fence of one writer would stand for a missing one of its successor.
         let count = self.scene.writers.len();
-        let threads = if self.scene.at_once { count } else { 1 };
-        let writers: Vec<_> = (0..threads)
-            .map(|thread| {
+        let at_once = if self.scene.at_once { count } else { 1 };
+        let writers: Vec<_> = (0..at_once)
+            .map(|writer| {
                 let (staged, memory, lock) = (Arc::clone(self), memory.clone(), lock.clone());
-                let share = (thread..count).step_by(threads);
-                spawn(move || staged.write(share, &memory, &lock))
+                spawn(move || staged.write_in_turn(writer, &memory, &lock))
             })
             .collect();
         let reader = {
@@ -222,25 +234,34 @@ impl Staged {
             .fetch_max(memory.most_stores() as u64, Relaxed);
     }
 
-    /// These writers, one after the other, and what they committed.
-    fn write(
-        &self,
-        share: impl Iterator<Item = usize>,
+    /// This writer and, where they do not contend, then its successors; and what they committed.
+    fn write_in_turn(
+        self: &Arc<Self>,
+        writer: usize,
         memory: &LoomMemory,
         lock: &LoomLock,
     ) -> Committed {
+        let mut committed = self.write(writer, memory, lock);
+        let next = writer + 1;
+        if !self.scene.at_once && next < self.scene.writers.len() {
+            let (staged, memory, lock) = (Arc::clone(self), memory.clone(), lock.clone());
+            let successor = spawn(move || staged.write_in_turn(next, &memory, &lock));
+            committed.extend(successor.join().expect("writers do not fail"));
+        }
+        committed
+    }
+
+    fn write(&self, writer: usize, memory: &LoomMemory, lock: &LoomLock) -> Committed {
         let mut committed = Committed::new();
-        for writer in share {
-            let death = self.death.filter(|_| writer == 0);
-            let pool = Pool::attach(Dying::new(memory.clone(), death), self.header);
-            for (i, batch) in self.scene.writers[writer].iter().enumerate() {
-                let mut acknowledged = Committed::new();
-                append(&pool, lock, batch, writer * 10 + i, &mut acknowledged);
-                if pool.memory().is_dead() {
-                    break;
-                }
-                committed.extend(acknowledged);
+        let death = self.death.filter(|_| writer == 0);
+        let pool = Pool::attach(Dying::new(memory.clone(), death), self.header);
+        for (i, batch) in self.scene.writers[writer].iter().enumerate() {
+            let mut acknowledged = Committed::new();
+            append(&pool, lock, batch, writer * 10 + i, &mut acknowledged);
+            if pool.memory().is_dead() {
+                break;
             }
+            committed.extend(acknowledged);
         }
         committed
     }
