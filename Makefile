@@ -57,7 +57,7 @@ bench: ## measure against the floors of this machine, and write target/bench/rep
 doc: ## build the documentation of the Rust API
 	$(CARGO) doc --no-deps --open --features internals
 
-deny: ## licences and advisories of the dependencies (needs `make setup`)
+deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources
 
 setup: ## install the tools that only some targets need

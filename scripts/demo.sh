@@ -17,7 +17,7 @@ trap cleanup EXIT
 
 say "1. Building plasmite"
 cargo build --quiet
-pls=$PWD/target/debug/pls
+pls=${CARGO_TARGET_DIR:-$PWD/target}/debug/pls
 
 say "2. Creating a pool of 8 MiB, named build"
 "$pls" pool create build --size 8M >/dev/null

@@ -55,3 +55,9 @@ pub use crate::api::{
 };
 pub use crate::core::error::{Error, ErrorKind, Result};
 pub use crate::platform::sigbus::install_guard as install_sigbus_guard;
+
+/// The Rust examples of the documents, compiled and run as they are printed there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../spec/api/v0/SPEC.md")]
+pub struct Documents;
