@@ -40,6 +40,7 @@ pub fn create(
     let mapped = fill(&draft, path, size, init)?;
     draft.publish(path)?;
     drop(draft);
+    mapped.remember_place(path)?;
     directory.sync().map_err(|e| name_not_durable(path, e))?;
     Ok(mapped)
 }

@@ -411,13 +411,23 @@ fn a_handle_refuses_to_write_in_a_forked_child() {
 }
 
 /// The ways in which a name can come to lead elsewhere.
-const REMOVALS: [fn(&Scene); 3] = [
+const REMOVALS: [fn(&Scene); 6] = [
     |scene| drop(scene.client.delete_pool(&name("pool")).unwrap()),
     |scene| fs::remove_file(scene.path()).unwrap(),
     |scene| {
         let other = scene.directory.path().join("other.plasmite");
         create(&scene.client, "other").unwrap();
         fs::rename(other, scene.path()).unwrap();
+    },
+    |scene| fs::rename(scene.path(), scene.directory.path().join("away")).unwrap(),
+    |scene| {
+        // Its inode has another name, and so a link count that is not 0.
+        fs::hard_link(scene.path(), scene.directory.path().join("kept")).unwrap();
+        fs::remove_file(scene.path()).unwrap();
+    },
+    |scene| {
+        fs::rename(scene.path(), scene.directory.path().join("old")).unwrap();
+        create(&scene.client, "pool").unwrap();
     },
 ];
 
