@@ -102,6 +102,11 @@ impl<M: Memory> Pool<M> {
     pub fn verify(&self, clock: impl FnOnce() -> u64) -> Result<Report> {
         let mut report = Report::default();
         self.verify_reserved(&mut report);
+        if let Err(error) = self.check_deleted()
+            && error.kind() == ErrorKind::Corrupt
+        {
+            report.note(issue_from(IssueCode::Control, &error));
+        }
         let control = match self
             .control()
             .and_then(|control| self.verify_control(control))
@@ -120,9 +125,11 @@ impl<M: Memory> Pool<M> {
 
     /// A report on bytes that are no longer the file's would be worthless.
     fn unless_gone(&self, report: Report) -> Result<Report> {
-        self.check_deleted()?;
         self.check_poison()?;
-        Ok(report)
+        match self.check_deleted() {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Err(gone),
+            _ => Ok(report),
+        }
     }
 
     fn verify_control(&self, control: Control) -> Result<Control> {
