@@ -37,11 +37,10 @@ fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
 }
 
 fn examine_all(global: &Global) -> Result<Examined> {
-    let client = global.client()?;
     let mut examined = Examined::default();
-    for entry in client.list_pools()? {
+    for (entry, checked) in global.client()?.verify_pools()? {
         let path = entry.path.to_string_lossy().into_owned();
-        match client.verify_pool(&PoolRef::Path(entry.path)) {
+        match checked {
             Ok(report) => examined
                 .diagnoses
                 .push(Diagnosis::new(entry.name, path, &report)),

@@ -98,6 +98,97 @@ fn list_is_sorted_and_survives_what_cannot_be_read() {
 }
 
 #[test]
+fn list_and_doctor_hide_no_file_because_of_its_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::with_numbers(1);
+    let long = format!("{}.plasmite", "x".repeat(210));
+    let names: [&[u8]; 5] = [
+        b".plasmite",
+        b"a\\b.plasmite",
+        b"bell\x07.plasmite",
+        b"latin\xe9.plasmite",
+        long.as_bytes(),
+    ];
+    for name in names {
+        let file = place.path().join(OsStr::from_bytes(name));
+        std::fs::copy(place.file("p.plasmite"), file).expect("a copy");
+    }
+    let broken = place.path().join(OsStr::from_bytes(b"z\xff.plasmite"));
+    std::fs::write(broken, "x").expect("a file");
+    let pools = place.run("pool list").json()["pools"].clone();
+    let pools = pools.as_array().expect("an array");
+    let listed: Vec<_> = pools.iter().map(|pool| pool["name"].clone()).collect();
+    let long = "x".repeat(210);
+    let shown = [
+        "",
+        "a\\b",
+        "bell\u{7}",
+        "latin\u{fffd}",
+        "p",
+        &long,
+        "z\u{fffd}",
+    ];
+    assert_eq!(listed, shown);
+    for pool in &pools[..6] {
+        assert_eq!(pool["bounds"], json!({"oldest": 1, "newest": 1}), "{pool}");
+        assert!(pool.get("error").is_none(), "{pool}");
+    }
+    assert_eq!(pools[6]["bounds"], json!({}));
+    assert_eq!(pools[6]["error"]["kind"], "Corrupt");
+
+    let run = place.run("doctor --all");
+    assert_eq!((run.code, run.err.as_str()), (Some(7), ""));
+    let reports = run.lines()[0]["reports"].clone();
+    let examined: Vec<_> = reports
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|report| report["pool_ref"].clone())
+        .collect();
+    assert_eq!(examined, shown);
+}
+
+#[test]
+fn delete_leaves_links_and_pools_of_many_names_alone() {
+    let place = Place::with_numbers(1);
+    let file = |name: &str| place.file(&format!("{name}.plasmite"));
+    std::os::unix::fs::symlink("p.plasmite", file("link")).expect("a link");
+    let error = place.run("pool delete link").errors(2)[0].clone();
+    let real = file("p").canonicalize().expect("it is there");
+    let command = format!("`plasmite pool delete {}`", real.display());
+    assert!(
+        error["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains(&command)),
+        "{error}"
+    );
+    std::fs::hard_link(file("p"), file("twin")).expect("a link");
+    assert_eq!(place.run("pool delete p").errors(2)[0]["kind"], "Usage");
+    place.run("feed p 2 -q").ok();
+    std::fs::remove_file(file("twin")).expect("a file");
+    place.run("pool delete p").ok();
+    assert!(!file("p").exists() && file("link").is_symlink());
+}
+
+#[test]
+fn a_pool_that_was_half_deleted_says_how_to_finish() {
+    let place = Place::new();
+    place.args(&["pool", "create", "my pool"]).ok();
+    let path = place.file("my pool.plasmite");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    bytes[704..712].copy_from_slice(b"deleted!");
+    std::fs::write(&path, bytes).expect("a file");
+    for command in [&["fetch", "my pool", "1"][..], &["doctor", "my pool"]] {
+        let error = place.args(command).fails(3, "NotFound");
+        let hint = error["hint"].as_str().expect("a hint");
+        assert!(hint.contains("`plasmite pool delete 'my pool'`"), "{hint}");
+    }
+    place.args(&["pool", "delete", "my pool"]).ok();
+    assert_eq!(place.run("pool list").json(), json!({"pools": []}));
+}
+
+#[test]
 fn info_describes_a_pool() {
     let place = Place::with_numbers(3);
     let info = place.run("pool info p").json();
