@@ -826,7 +826,14 @@ fn info_describes_the_pool() {
     let empty = serde_json::to_value(pool.info().unwrap()).unwrap();
     assert_eq!(empty["bounds"], serde_json::json!({}));
     assert_eq!(empty["metrics"]["message_count"], 0);
-    fill(&pool, 100);
+    let utilization = &empty["metrics"]["utilization"];
+    assert_eq!(utilization["used_bytes"], 0);
+    assert_eq!(utilization["free_bytes"], empty["ring_size"]);
+    assert_eq!(utilization["used_percent"], 0.0);
+    append(&pool, "1");
+    let used = pool.info().unwrap().metrics.utilization.used_bytes;
+    assert_eq!(used, 48 + 8);
+    fill(&pool, 99);
     let info = pool.info().unwrap();
     let oldest = info.bounds.oldest.unwrap();
     assert_eq!(info.metrics.message_count, 100 - oldest + 1);

@@ -11,8 +11,8 @@ use super::message::Timestamp;
 use super::pool::{Bounds, Pool, ReadOnly, Shared};
 use super::pool_ref::{PoolRef, is_pool_file, name_of};
 use crate::core::geometry::Geometry;
-use crate::core::header::Header;
-use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, WAITER_FLAG, WAKE_WORD};
+use crate::core::header::{Header, NOT_A_POOL_HINT};
+use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, MIN_FILE_SIZE, WAITER_FLAG, WAKE_WORD};
 use crate::core::memory::LockWait;
 use crate::core::pool::{self as core_pool, Pool as CorePool, Recovery};
 use crate::core::verify::Report;
@@ -27,9 +27,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// How long opening and deleting wait for the writer lock.
 const LOCK_WAIT: LockWait = LockWait::AtMost(Duration::from_secs(5));
-
-/// What a pool file is like, for who named another file.
-const NOT_A_POOL_HINT: &str = "check the name; a pool file begins with PLSM and has at least 65536 bytes, and `plasmite pool create` makes one under a name that is free";
 
 /// The pools of one directory. Holds nothing open.
 #[derive(Clone, Debug)]
@@ -150,7 +147,7 @@ impl Client {
     /// Maps a file that is to be a pool. Whoever asked for it learns what it is instead.
     fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
         MappedFile::open(path, access, HEADER_SIZE).map_err(|error| match error.kind() {
-            ErrorKind::Corrupt => error.hint(NOT_A_POOL_HINT),
+            ErrorKind::Corrupt => too_short(path, error),
             ErrorKind::NotFound if self.dir.is_file() && path.parent() == Some(&self.dir) => {
                 from_io("read", &self.dir, io::ErrorKind::NotADirectory.into())
             }
@@ -382,6 +379,19 @@ fn replaced() -> Error {
         "the pool was replaced while it was being deleted",
     )
     .hint("look at what has the name now, and delete again if that is meant")
+}
+
+/// The error for a file that is not even as long as a header, in terms of what a person knows of pools.
+fn too_short(path: &Path, error: Error) -> Error {
+    let found = match fs::metadata(path).map(|found| found.len()) {
+        Ok(0) => "it is empty".to_owned(),
+        Ok(len) => format!("it has {len} bytes, and the smallest pool has {MIN_FILE_SIZE}"),
+        Err(_) => return error,
+    };
+    let message = format!("this is not a pool file: {found}");
+    Error::new(ErrorKind::Corrupt, message)
+        .hint(NOT_A_POOL_HINT)
+        .path(path)
 }
 
 fn no_such_pool(pool: &PoolRef, path: &Path) -> Error {

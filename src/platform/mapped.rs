@@ -434,7 +434,7 @@ fn refuse_short(size: u64, min_size: u64, path: &Path) -> Result<()> {
     let message = match size {
         0 => format!("{} is empty", path.display()),
         _ => format!(
-            "{} has {size} bytes, and the smallest pool has {min_size}",
+            "{} has {size} bytes, and needs at least {min_size}",
             path.display()
         ),
     };

@@ -98,6 +98,66 @@ fn list_is_sorted_and_survives_what_cannot_be_read() {
 }
 
 #[test]
+fn errors_name_the_pool_the_place_and_what_helps() {
+    let place = Place::with_numbers(1);
+    let at = |name: &str| place.file(name).to_string_lossy().into_owned();
+    let has = |error: &serde_json::Value, member: &str, text: &str| {
+        assert!(
+            error[member]
+                .as_str()
+                .is_some_and(|value| value.contains(text)),
+            "`{text}` is not in {member}: {error}"
+        );
+    };
+    let missing = place.run("fetch nope 1").fails(3, "NotFound");
+    has(&missing, "message", "there is no pool `nope`");
+    has(&missing, "hint", "`plasmite pool create nope`");
+    assert_eq!(missing["path"], at("nope.plasmite"));
+    let taken = place.run("pool create p").errors(4)[0].clone();
+    has(&taken, "message", "the pool `p` exists already");
+    has(&taken, "hint", "`plasmite pool delete p`");
+    assert_eq!(taken["path"], at("p.plasmite"));
+
+    let contents: [(&[u8], &str); 5] = [
+        (b"", "it is empty"),
+        (b"short", "it has 5 bytes, and the smallest pool has 65536"),
+        (&[b'x'; 4095], "it has 4095 bytes"),
+        (&[b'x'; 4096], "it begins with \"xxxxxxxx\""),
+        (&[0; 70_000], "it begins with \"\\x00"),
+    ];
+    for (content, found) in contents {
+        std::fs::write(place.file("other.plasmite"), content).expect("a file");
+        let error = place.run("fetch other 1").fails(7, "Corrupt");
+        has(&error, "message", "not a pool file");
+        has(&error, "message", found);
+        has(&error, "hint", "65536");
+        assert_eq!(error["path"], at("other.plasmite"));
+    }
+}
+
+#[test]
+fn errors_about_the_directory_name_it() {
+    let place = Place::with_numbers(1);
+    std::fs::write(place.file("file"), "").expect("a file");
+    let dir = place.file("file").to_string_lossy().into_owned();
+    for command in [
+        "pool list",
+        "doctor --all",
+        "fetch p 1",
+        "pool delete p",
+        "pool create q",
+    ] {
+        let line = format!("{command} --dir {dir}");
+        let error = place.run(&line).errors(2)[0].clone();
+        assert_eq!(
+            (&error["kind"], &error["path"]),
+            (&json!("Usage"), &json!(dir)),
+            "{command}"
+        );
+    }
+}
+
+#[test]
 fn list_and_doctor_hide_no_file_because_of_its_name() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
