@@ -326,10 +326,23 @@ fn a_pool_that_may_not_be_read_is_a_matter_of_permission() {
     let place = Place::with_numbers(1);
     let file = place.file("p.plasmite");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("permissions");
-    if std::fs::File::open(&file).is_ok() {
-        // Root may read everything, so there is nothing to see.
-        return;
+    for line in ["fetch p 1", "feed p 1", "pool info p", "doctor p"] {
+        place.unprivileged(line).fails(6, "Permission");
     }
-    place.run("fetch p 1").fails(6, "Permission");
-    place.run("feed p 1").fails(6, "Permission");
+    let listed = place.unprivileged("pool list").json();
+    assert_eq!(listed["pools"][0]["error"]["kind"], "Permission");
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).expect("permissions");
+    place.unprivileged("fetch p 1").ok();
+    for line in ["feed p 1", "pool delete p", "pool create q"] {
+        let error = place.unprivileged(line).errors(6)[0].clone();
+        assert_eq!(error["kind"], "Permission");
+    }
+
+    let closed = std::fs::Permissions::from_mode(0o000);
+    std::fs::set_permissions(place.path(), closed).expect("permissions");
+    let error = place.unprivileged("pool list").fails(6, "Permission");
+    assert_eq!(error["path"], place.path().to_string_lossy().as_ref());
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open).expect("permissions");
 }
