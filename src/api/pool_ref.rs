@@ -65,7 +65,7 @@ impl PoolRef {
     }
 
     /// The reference as a word of a shell, for hints that name a command.
-    pub(super) fn as_argument(&self) -> String {
+    pub(crate) fn as_argument(&self) -> String {
         let text = self.to_string();
         let is_plain = |c: char| c.is_alphanumeric() || "._-/+:@%,".contains(c);
         let word = match text.chars().all(is_plain) {
