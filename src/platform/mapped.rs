@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::os_error::os_error;
+use super::place::Place;
 use super::sigbus::Registration;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::Memory;
@@ -62,8 +63,8 @@ struct Shared {
     path: PathBuf,
     size: u64,
     identity: FileIdentity,
-    /// Where its name is, whatever becomes of symbolic links and the working directory. Not known before it has one.
-    place: OnceLock<PathBuf>,
+    /// Where its name is; not known before it has one.
+    place: OnceLock<Place>,
     asked: AtomicU64,
 }
 
@@ -128,15 +129,10 @@ impl MappedFile {
 
     /// Notes where the file's name is, so that [`check`](Memory::check) sees when it goes away from there.
     pub(super) fn remember_place(&self, path: &Path) -> Result<()> {
-        match path.canonicalize() {
-            Ok(place) => {
-                self.shared.place.get_or_init(|| place);
-                Ok(())
-            }
-            Err(e) if is_missing(&e) => Err(os_error("open", path, e)),
-            // A directory on the way may not be looked at. The link count then has to do.
-            Err(_) => Ok(()),
+        if let Some(place) = Place::of(path)? {
+            self.shared.place.get_or_init(|| place);
         }
+        Ok(())
     }
 
     /// Whether words may be stored.
@@ -296,7 +292,8 @@ impl Shared {
             .file
             .metadata()
             .map_err(|e| os_error("inspect", &self.path, e))?;
-        if found.nlink() == 0 || self.has_left_its_place() {
+        let is_elsewhere = |place: &Place| !place.may_hold(self.identity);
+        if found.nlink() == 0 || self.place.get().is_some_and(is_elsewhere) {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
@@ -321,18 +318,6 @@ impl Shared {
             .path(&self.path));
         }
         Ok(())
-    }
-
-    /// Whether there is nothing at the file's place any more, or another file. A place that may not be looked at tells
-    /// nothing.
-    fn has_left_its_place(&self) -> bool {
-        let Some(place) = self.place.get() else {
-            return false;
-        };
-        match std::fs::metadata(place) {
-            Ok(found) => (found.dev(), found.ino()) != (self.identity.device, self.identity.inode),
-            Err(e) => is_missing(&e),
-        }
     }
 }
 
@@ -397,10 +382,6 @@ fn open_file(path: &Path, access: Access) -> io::Result<(File, bool)> {
         }
     }
     Ok((options.open(path)?, false))
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 fn forbids_writing(error: &io::Error) -> bool {
@@ -623,42 +604,6 @@ mod tests {
         let (file, map) = zeros();
         let other = file_of(&[0; SIZE as usize]);
         std::fs::rename(other.path(), file.path()).unwrap();
-        assert_eq!(map.check(None).unwrap_err().kind(), ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_check_finds_a_file_that_was_moved_away_and_one_that_came_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let [inner, moved] = ["inner", "moved"].map(|name| directory.path().join(name));
-        let path = inner.join("pool");
-        std::fs::create_dir(&inner).unwrap();
-        std::fs::write(&path, [0; SIZE as usize]).unwrap();
-        let map = MappedFile::open(&path, Access::ReadWrite, SIZE).unwrap();
-        let other_name = directory.path().join("other");
-        std::fs::hard_link(&path, &other_name).unwrap();
-        for (from, to) in [(&path, &other_name.with_extension("x")), (&inner, &moved)] {
-            map.check(None).unwrap();
-            std::fs::rename(from, to).unwrap();
-            assert_eq!(map.check(None).unwrap_err().kind(), ErrorKind::NotFound);
-            std::fs::rename(to, from).unwrap();
-        }
-        map.check(None).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(map.check(None).unwrap_err().kind(), ErrorKind::NotFound);
-        std::fs::write(&path, [0; SIZE as usize]).unwrap();
-        assert_eq!(map.check(None).unwrap_err().kind(), ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_symbolic_link_that_goes_away_leaves_the_file_where_it_is() {
-        let (file, _) = zeros();
-        let directory = tempfile::tempdir().unwrap();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(file.path(), &link).unwrap();
-        let map = MappedFile::open(&link, Access::ReadWrite, SIZE).unwrap();
-        std::fs::remove_file(&link).unwrap();
-        map.check(None).unwrap();
-        file.close().unwrap();
         assert_eq!(map.check(None).unwrap_err().kind(), ErrorKind::NotFound);
     }
 

@@ -372,7 +372,22 @@ fn what_a_user_may_not_do_is_permission() {
     set_mode(&free, 0o755);
 }
 
+/// UNLINK-6: a pool that is open stays so when its directory may no longer be searched.
+fn assert_closed_directory_is_no_deletion() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = create(&Client::new(directory.path()), "pool").unwrap();
+    set_mode(directory.path(), 0o000);
+    assert!(fs::metadata(pool.path()).is_err());
+    append(&pool, "1").unwrap();
+    assert_eq!(pool.bounds().unwrap().newest, Some(1));
+    set_mode(directory.path(), 0o755);
+    pool.bounds().unwrap();
+    fs::rename(pool.path(), directory.path().join("away")).unwrap();
+    assert_eq!(kind_of(pool.bounds()), ErrorKind::NotFound);
+}
+
 fn assert_forbidden(directory: &Path) {
+    assert_closed_directory_is_no_deletion();
     let client = Client::new(directory);
     let denied = ErrorKind::Permission;
     assert_eq!(kind_of(client.open_pool(&name("pool"))), denied);
