@@ -11,8 +11,8 @@ use super::message::Timestamp;
 use super::pool::{Bounds, Pool, ReadOnly, Shared};
 use super::pool_ref::{PoolRef, is_pool_file, name_of};
 use crate::core::geometry::Geometry;
-use crate::core::header::Header;
-use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, WAITER_FLAG, WAKE_WORD};
+use crate::core::header::{Header, NOT_A_POOL_HINT};
+use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, MIN_FILE_SIZE, WAITER_FLAG, WAKE_WORD};
 use crate::core::memory::LockWait;
 use crate::core::pool::{self as core_pool, Pool as CorePool, Recovery};
 use crate::core::verify::Report;
@@ -77,16 +77,15 @@ impl Client {
     /// `Permission`; `Io`, also when the disk is full.
     pub fn create_pool(&self, pool: &PoolRef, options: CreateOptions) -> Result<Pool> {
         let path = pool.path_in(&self.dir);
-        self.create_at(&path, options)
+        self.create_at(pool, &path, options)
             .map_err(|error| error.path(&path))
     }
 
-    fn create_at(&self, path: &Path, options: CreateOptions) -> Result<Pool> {
+    fn create_at(&self, pool: &PoolRef, path: &Path, options: CreateOptions) -> Result<Pool> {
         let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
         let geometry = Geometry::for_file(size, options.index_capacity)?;
         if path.parent() == Some(&self.dir) {
-            fs::create_dir_all(&self.dir)
-                .map_err(|cause| from_io("the pool directory cannot be created", cause))?;
+            fs::create_dir_all(&self.dir).map_err(|cause| from_io("created", &self.dir, cause))?;
         }
         let header = Header {
             uuid: random_uuid()?,
@@ -98,8 +97,12 @@ impl Client {
             let boot = boot_word(file.file())?.unwrap_or(0);
             CorePool::format(file, &header, boot);
             Ok(())
+        })
+        .map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => already_exists(pool, path),
+            _ => error,
         })?;
-        open_file(file, path, LOCK_WAIT)
+        open_file(file, pool, path, LOCK_WAIT)
     }
 
     /// Opens a pool to read and write.
@@ -127,8 +130,8 @@ impl Client {
     fn open(&self, pool: &PoolRef, access: Access) -> Result<Pool> {
         let path = pool.path_in(&self.dir);
         let open_as = |access, wait| {
-            MappedFile::open(&path, access, HEADER_SIZE)
-                .and_then(|file| open_file(file, &path, wait))
+            self.map(pool, &path, access)
+                .and_then(|file| open_file(file, pool, &path, wait))
                 .map_err(|error| error.path(&path))
         };
         if access != Access::Either {
@@ -141,15 +144,26 @@ impl Client {
         }
     }
 
+    /// Maps a file that is to be a pool. Whoever asked for it learns what it is instead.
+    fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
+        MappedFile::open(path, access, HEADER_SIZE).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => too_short(path, error),
+            ErrorKind::NotFound if self.dir.is_file() && path.parent() == Some(&self.dir) => {
+                from_io("read", &self.dir, io::ErrorKind::NotADirectory.into())
+            }
+            ErrorKind::NotFound => no_such_pool(pool, path),
+            _ => error,
+        })
+    }
+
     /// All pools of the directory, by name. A pool that cannot be read is listed with the reason; a directory that
     /// does not exist holds none.
     ///
     /// # Errors
     ///
-    /// `Permission` or `Io` if the directory cannot be read.
+    /// `Usage` if the directory is none; `Permission` or `Io` if it cannot be read.
     pub fn list_pools(&self) -> Result<Vec<PoolEntry>> {
-        let unreadable =
-            |cause| from_io("the pool directory cannot be read", cause).path(&self.dir);
+        let unreadable = |cause| from_io("read", &self.dir, cause);
         let entries = match fs::read_dir(&self.dir) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(unreadable)?,
@@ -157,32 +171,30 @@ impl Client {
         let mut pools = Vec::new();
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
-            // A pool that goes away between the listing and the look is not there.
-            if let Some(found) = is_pool_file(&path)
-                .then(|| fs::metadata(&path).ok())
-                .flatten()
-                && found.is_file()
-            {
-                pools.push(self.entry(path, &found));
+            if is_pool_file(&path) {
+                pools.extend(self.entry(path));
             }
         }
-        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        pools.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
         Ok(pools)
     }
 
-    fn entry(&self, path: PathBuf, found: &fs::Metadata) -> PoolEntry {
+    /// What the list says of a file; nothing of what is no file, and of one that went away since its name was read.
+    fn entry(&self, path: PathBuf) -> Option<PoolEntry> {
+        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let modified = found
             .modified()
             .ok()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let opened = self.open_pool_to_read(&PoolRef::Path(path.clone()));
-        PoolEntry {
+        let pool = PoolRef::Path(path.clone());
+        let bounds = unless_gone(&path, || self.open_pool_to_read(&pool)?.bounds())?;
+        Some(PoolEntry {
             name: name_of(&path),
             file_size: found.len(),
             mtime: Timestamp::from_nanos(modified.map_or(0, |time| time.as_nanos() as u64)),
-            bounds: opened.and_then(|pool| pool.bounds()),
+            bounds,
             path,
-        }
+        })
     }
 
     /// Deletes a pool, also a damaged one, and says where it was. Handles that are open to it fail from then on.
@@ -190,23 +202,25 @@ impl Client {
     /// # Errors
     ///
     /// `NotFound`; `Permission`; `Busy` if a writer keeps the lock; `Corrupt` or `Usage` for a file that is not a pool
-    /// of a format that this program understands.
+    /// of a format that this program understands; `Usage` for a symbolic link, and for a pool that has other names.
     pub fn delete_pool(&self, pool: &PoolRef) -> Result<PathBuf> {
         let path = pool.path_in(&self.dir);
-        self.delete_at(&path).map_err(|error| error.path(&path))?;
+        self.delete_at(pool, &path)
+            .map_err(|error| error.path(&path))?;
         Ok(path)
     }
 
-    fn delete_at(&self, path: &Path) -> Result<()> {
-        let file = MappedFile::open(path, Access::ReadWrite, HEADER_SIZE)?;
+    fn delete_at(&self, pool: &PoolRef, path: &Path) -> Result<()> {
+        let file = self.map(pool, path, Access::ReadWrite)?;
+        refuse_other_names(&file, path)?;
         let lock = FileLock::new(file.file().clone());
         let bell = FutexBell::new(&file, WAKE_WORD, WAITER_FLAG);
         core_pool::delete(&file, &lock, &bell, LOCK_WAIT, || {
             // Under the lock nobody else deletes this file; what has the name now may still be another.
-            if is_at(&file, path) {
-                delete(path)
-            } else {
-                Err(replaced())
+            match fs::symlink_metadata(path) {
+                Ok(_) if is_at(&file, path) => delete(path),
+                Ok(_) => Err(replaced()),
+                Err(_) => Err(no_such_pool(pool, path)),
             }
         })
     }
@@ -218,22 +232,54 @@ impl Client {
     /// `NotFound`, `Permission`, `Usage` or `Io` if there is nothing to check. Damage is in the report.
     pub fn verify_pool(&self, pool: &PoolRef) -> Result<Report> {
         let path = pool.path_in(&self.dir);
-        match verify_at(&path) {
+        match self.verify_at(pool, &path) {
             Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Report::of_unusable(&error)),
             outcome => outcome.map_err(|error| error.path(&path)),
         }
     }
+
+    /// Checks every pool that [`list_pools`](Client::list_pools) lists, in the same order, but for those that are gone by
+    /// the time that their turn comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`list_pools`](Client::list_pools); for each pool, as [`verify_pool`](Client::verify_pool).
+    pub fn verify_pools(&self) -> Result<Vec<(PoolEntry, Result<Report>)>> {
+        let checked = self.list_pools()?.into_iter().filter_map(|entry| {
+            let pool = PoolRef::Path(entry.path.clone());
+            let report = unless_gone(&entry.path, || self.verify_pool(&pool))?;
+            Some((entry, report))
+        });
+        Ok(checked.collect())
+    }
+
+    fn verify_at(&self, pool: &PoolRef, path: &Path) -> Result<Report> {
+        let file = self.map(pool, path, Access::Either)?;
+        refuse_left_over(&file, pool)?;
+        let boot = boot_word(file.file())?.unwrap_or(0);
+        let size = file.size();
+        CorePool::open_to_verify(file, size, boot)?.verify(now_nanos)
+    }
 }
 
-fn verify_at(path: &Path) -> Result<Report> {
-    let file = MappedFile::open(path, Access::Either, HEADER_SIZE)?;
-    let boot = boot_word(file.file())?.unwrap_or(0);
-    let size = file.size();
-    CorePool::open_to_verify(file, size, boot)?.verify(now_nanos)
+/// What `look` finds at `path`; nothing if it finds the pool gone, and there is nothing there indeed. One that was
+/// replaced meanwhile is looked at once more.
+fn unless_gone<T>(path: &Path, look: impl Fn() -> Result<T>) -> Option<Result<T>> {
+    let is_gone = |found: &Result<T>| {
+        found
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    let mut found = look();
+    if is_gone(&found) && path.symlink_metadata().is_ok() {
+        found = look();
+    }
+    (!is_gone(&found) || path.symlink_metadata().is_ok()).then_some(found)
 }
 
 /// Opens the pool in a mapped file, and recovers it where that is due and allowed, once its lock is had.
-fn open_file(file: MappedFile, path: &Path, wait: LockWait) -> Result<Pool> {
+fn open_file(file: MappedFile, pool: &PoolRef, path: &Path, wait: LockWait) -> Result<Pool> {
+    refuse_left_over(&file, pool)?;
     let boot = boot_word(file.file())?;
     let read_only = match (file.writable(), network_file_system(file.file())?, boot) {
         (false, ..) => Some(ReadOnly::Permission),
@@ -272,6 +318,47 @@ fn refuse_unfit(file: &MappedFile) -> Result<()> {
     Ok(())
 }
 
+/// Says of a pool whose deletion stopped half-way what can be done about it. What is no pool is not judged here.
+fn refuse_left_over(file: &MappedFile, pool: &PoolRef) -> Result<()> {
+    match core_pool::is_deleted(file) {
+        Ok(true) => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("the pool `{pool}` was deleted, but its file is still there"),
+        )
+        .hint(format!(
+            "run `plasmite pool delete {}` again to remove it",
+            pool.as_argument()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A mark of deletion counts under every name that a file has. A deletion therefore takes away the only one, or one
+/// of a file that is marked already.
+fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
+    let inspect = |e| from_io("inspected", path, e);
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);
+        let message = format!("{} is a symbolic link to {real}", path.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint(format!(
+            "delete the pool itself with `plasmite pool delete {}`, and remove the link with `rm`",
+            real.as_argument()
+        )));
+    }
+    let names = file.file().metadata().map_err(inspect)?.nlink();
+    if names > 1 && !core_pool::is_deleted(file).unwrap_or(false) {
+        let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);
+        let message = format!(
+            "{real} is one of {names} names of the same file, and the pool would live on under the others"
+        );
+        return Err(Error::new(ErrorKind::Usage, message).hint(format!(
+            "find the other names with `find / -xdev -samefile {}`, and remove all but one with `rm`",
+            real.as_argument()
+        )));
+    }
+    Ok(())
+}
+
 /// Whether the name still leads to this file.
 fn is_at(file: &MappedFile, path: &Path) -> bool {
     let ours = file.identity();
@@ -294,13 +381,63 @@ fn replaced() -> Error {
     .hint("look at what has the name now, and delete again if that is meant")
 }
 
-fn from_io(what: &'static str, cause: io::Error) -> Error {
+/// The error for a file that is not even as long as a header, in terms of what a person knows of pools.
+fn too_short(path: &Path, error: Error) -> Error {
+    let found = match fs::metadata(path).map(|found| found.len()) {
+        Ok(0) => "it is empty".to_owned(),
+        Ok(len) => format!("it has {len} bytes, and the smallest pool has {MIN_FILE_SIZE}"),
+        Err(_) => return error,
+    };
+    let message = format!("this is not a pool file: {found}");
+    Error::new(ErrorKind::Corrupt, message)
+        .hint(NOT_A_POOL_HINT)
+        .path(path)
+}
+
+fn no_such_pool(pool: &PoolRef, path: &Path) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no pool `{pool}`"))
+        .hint(format!(
+            "create it with `plasmite pool create {}`, or see what `plasmite pool list` lists",
+            pool.as_argument()
+        ))
+        .path(path)
+}
+
+fn already_exists(pool: &PoolRef, path: &Path) -> Error {
+    let argument = pool.as_argument();
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    let (message, hint) = match is_file {
+        true => (
+            format!("the pool `{pool}` exists already"),
+            format!(
+                "use it, choose another name, or delete it first with `plasmite pool delete {argument}`"
+            ),
+        ),
+        false => (
+            format!("there is something already where the pool `{pool}` was to be"),
+            "choose another name, or move what is there".to_owned(),
+        ),
+    };
+    Error::new(ErrorKind::AlreadyExists, message)
+        .hint(hint)
+        .path(path)
+}
+
+/// The error for a directory, or a file, that cannot be `done` something to.
+fn from_io(done: &'static str, path: &Path, cause: io::Error) -> Error {
     let kind = match cause.kind() {
         io::ErrorKind::PermissionDenied => ErrorKind::Permission,
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ErrorKind::Usage,
         _ => ErrorKind::Io,
     };
-    Error::new(kind, what)
+    let message = match cause.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            format!("{} is no directory", path.display())
+        }
+        _ => format!("{} cannot be {done}", path.display()),
+    };
+    Error::new(kind, message)
         .hint("check the directory given by --dir or PLASMITE_DIR")
+        .path(path)
         .caused_by(cause)
 }

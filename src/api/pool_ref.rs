@@ -64,6 +64,20 @@ impl PoolRef {
         }
     }
 
+    /// The reference as a word of a shell, for hints that name a command.
+    pub(crate) fn as_argument(&self) -> String {
+        let text = self.to_string();
+        let is_plain = |c: char| c.is_alphanumeric() || "._-/+:@%,".contains(c);
+        let word = match text.chars().all(is_plain) {
+            true => text,
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        };
+        match word.trim_start_matches('\'').starts_with('-') {
+            true => format!("-- {word}"),
+            false => word,
+        }
+    }
+
     /// The pool's name: the file name without its suffix.
     pub fn name(&self) -> String {
         match self {
@@ -96,13 +110,10 @@ pub(super) fn name_of(path: &Path) -> String {
     file.strip_suffix(SUFFIX).unwrap_or(&file).to_owned()
 }
 
-/// Whether a directory entry of this name is a pool by its name.
+/// Whether a file ends as pools do; what else its name holds is no reason to hide it.
 pub(super) fn is_pool_file(path: &Path) -> bool {
     let file = path.file_name().unwrap_or_default();
-    file.to_str().is_some_and(|file| {
-        file.strip_suffix(SUFFIX)
-            .is_some_and(|name| check_name(name).is_ok())
-    })
+    file.as_encoded_bytes().ends_with(SUFFIX.as_bytes())
 }
 
 fn check_name(name: &str) -> Result<()> {

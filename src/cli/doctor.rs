@@ -33,18 +33,20 @@ fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
         .path_in(client.dir())
         .to_string_lossy()
         .into_owned();
-    Ok(Diagnosis::new(pool.to_owned(), path, &report))
+    let argument = reference.as_argument();
+    Ok(Diagnosis::new(pool.to_owned(), path, &argument, &report))
 }
 
 fn examine_all(global: &Global) -> Result<Examined> {
-    let client = global.client()?;
     let mut examined = Examined::default();
-    for entry in client.list_pools()? {
+    for (entry, checked) in global.client()?.verify_pools()? {
         let path = entry.path.to_string_lossy().into_owned();
-        match client.verify_pool(&PoolRef::Path(entry.path)) {
-            Ok(report) => examined
-                .diagnoses
-                .push(Diagnosis::new(entry.name, path, &report)),
+        let argument = PoolRef::Name(entry.name.clone()).as_argument();
+        match checked {
+            Ok(report) => {
+                let diagnosis = Diagnosis::new(entry.name, path, &argument, &report);
+                examined.diagnoses.push(diagnosis);
+            }
             Err(error) => examined.errors.push(error),
         }
     }
@@ -116,7 +118,7 @@ struct IssueLine {
 }
 
 impl Diagnosis {
-    fn new(pool_ref: String, path: String, report: &Report) -> Diagnosis {
+    fn new(pool_ref: String, path: String, argument: &str, report: &Report) -> Diagnosis {
         Diagnosis {
             status: if report.is_corrupt() { "corrupt" } else { "ok" },
             last_good_seq: report.last_good_seq,
@@ -127,7 +129,7 @@ impl Diagnosis {
                 .take(LISTED_ISSUES)
                 .map(IssueLine::new)
                 .collect(),
-            remediation_hints: remedies(&pool_ref, report),
+            remediation_hints: remedies(argument, report),
             messages: report.messages,
             pool_ref,
             path,
@@ -198,22 +200,21 @@ impl IssueLine {
     }
 }
 
-/// What to do about what was found, most urgent first.
-fn remedies(pool_ref: &str, report: &Report) -> Vec<String> {
+/// What to do about what was found, most urgent first. `pool` is the pool as an argument of a command.
+fn remedies(pool: &str, report: &Report) -> Vec<String> {
     let mut hints = Vec::new();
+    if let Some(hint) = &report.hint {
+        // It does not open, so there is nothing else to be said of it.
+        return vec![hint.clone()];
+    }
     if report.is_corrupt() {
         hints.push("copy the file before anything else, and stop what writes to it".to_owned());
-        hints.push(match report.last_good_seq {
-            Some(seq) => {
-                format!("save what is sound with `plasmite follow {pool_ref} --no-follow`, which reads up to message {seq}, and feed it to a new pool")
-            }
-            None => "create a new pool and restore its messages from where they came from".to_owned(),
-        });
+        hints.extend(rescue(pool, report));
     }
     let has = |code| report.issues.iter().any(|issue| issue.code == code);
     if has(IssueCode::IndexHint) {
         hints.push(
-            "the index only makes reads faster; its slots are written anew as messages come in"
+            "there is nothing to do about the index: it only makes reads faster, and its slots are written anew as messages come in"
                 .to_owned(),
         );
     }
@@ -223,6 +224,35 @@ fn remedies(pool_ref: &str, report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
+    hints
+}
+
+/// How to get at what is sound in a damaged pool.
+fn rescue(pool: &str, report: &Report) -> Vec<String> {
+    let codes = || report.issues.iter().map(|issue| issue.code);
+    if codes().any(|code| code == IssueCode::Control) {
+        return vec![format!(
+            "the pool cannot be relied on as it is: restore the file from a copy, or delete it with `plasmite pool delete {pool}` and create it anew"
+        )];
+    }
+    let mut hints = Vec::new();
+    let is_lost = |issue: &&Issue| matches!(issue.code, IssueCode::Frame | IssueCode::Payload);
+    let lost = report.issues.iter().filter(is_lost);
+    if let Some(last_lost) = lost.clone().filter_map(|issue| issue.seq).max() {
+        if let Some(seq) = report.last_good_seq {
+            hints.push(format!(
+                "save what is sound before the damage with `plasmite follow {pool} --no-follow`, which reads up to message {seq}"
+            ));
+        }
+        hints.push(format!(
+            "save what is sound behind the damage with `plasmite follow {pool} --no-follow --from {}`",
+            last_lost.saturating_add(1)
+        ));
+    }
+    hints.push(match lost.count() {
+        0 => "feed its messages to a new pool, and delete this one".to_owned(),
+        _ => "what is damaged cannot be restored from this file: take it from where it came from, feed all to a new pool, and delete this one".to_owned(),
+    });
     hints
 }
 

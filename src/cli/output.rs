@@ -153,11 +153,18 @@ pub(crate) fn notice(text: impl Display, json: &impl Serialize) {
     }
 }
 
-/// Makes control characters visible, so that nothing in a name or message can steer a terminal.
+/// Whether a terminal may act on a character rather than show it: control characters, and those that turn the
+/// direction of the text around them (Unicode's `Bidi_Control`).
+pub(crate) fn steers_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Spells out the characters that steer a terminal, so that no name and no message can.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if steers_terminal(c) {
             shown.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             shown.push(c);

@@ -1,6 +1,7 @@
 //! `pool create|list|info|delete`.
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, PoolCommand};
@@ -225,11 +226,11 @@ fn list_row(entry: &PoolEntry) -> [String; 5] {
     ]
 }
 
-/// Columns as wide as their widest cell; the first row is the heading.
+/// Columns as wide as their widest cell is on a terminal; the first row is the heading.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
-            .map(|row| row[column].chars().count())
+            .map(|row| row[column].width())
             .max()
             .unwrap_or(0)
     };
@@ -239,7 +240,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         let cells: Vec<_> = row
             .iter()
             .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
+            .map(|(cell, width)| cell.clone() + &" ".repeat(width - cell.width()))
             .collect();
         let line = cells.join("  ");
         let bold = style::HEADING;
@@ -360,6 +361,27 @@ mod tests {
         ]);
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(plain, "NAME    N    X\na       100\nlonger  1    y\n");
+    }
+
+    #[test]
+    fn columns_line_up_behind_wide_and_hidden_characters() {
+        let row = |cells: [&str; 2]| cells.map(visible);
+        let text = table(&[
+            row(["NAME", "N"]),
+            row(["漢字かなの", "1"]),
+            row(["🦀", "2"]),
+            row(["e\u{301}te\u{301}", "3"]),
+            row(["a\u{202e}b", "4"]),
+        ]);
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        let lines = [
+            "NAME        N",
+            "漢字かなの  1",
+            "🦀          2",
+            "e\u{301}te\u{301}         3",
+            "a\\u202eb    4",
+        ];
+        assert_eq!(plain, lines.join("\n") + "\n");
     }
 
     #[test]

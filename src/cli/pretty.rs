@@ -144,9 +144,9 @@ impl Layout<'_, '_> {
     }
 }
 
-/// Spells the control characters that JSON lets stand in a string, since a terminal may act on them.
+/// Spells out the characters that JSON lets stand in a string and that steer a terminal.
 fn escape(string: &str) -> String {
-    if string.contains(char::is_control) {
+    if string.contains(super::output::steers_terminal) {
         super::output::visible(string)
     } else {
         string.to_owned()
@@ -219,6 +219,15 @@ mod tests {
     #[test]
     fn a_string_cannot_steer_the_terminal() {
         assert_eq!(show("\"a\u{9b}2J\u{7f}\"", None), r#""a\u009b2J\u007f""#);
+        let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let shown = show(&format!("{{\"k{bidi}\":\"v{bidi}\"}}"), None);
+        assert!(
+            shown.contains(r"\u202e") && shown.contains(r"\u2069"),
+            "{shown}"
+        );
+        assert!(shown.is_ascii(), "{shown}");
+        let harmless = "\"é 漢字 \u{200d}👩\u{200d}👩\"";
+        assert_eq!(show(harmless, None), harmless);
     }
 
     #[test]

@@ -272,13 +272,11 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// How many bytes of the ring retained frames take.
+    /// How many bytes of the ring retained messages take. The genesis frame is none.
     pub fn used_bytes(&self) -> Result<u64> {
-        let newest = self.newest()?;
-        Ok(newest
-            .end()
-            .saturating_sub(self.control()?.oldest)
-            .min(self.geometry().ring_size))
+        Ok(self
+            .bounds()?
+            .map_or(0, |(oldest, newest)| newest.end() - oldest.position))
     }
 
     /// How many messages there are from `start` to `newest`; `None` if a writer got there first.

@@ -1,5 +1,6 @@
 //! The pool header: bytes that nobody vouches for become a [`Header`], or an error that says why not.
 
+use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::error::{Error, ErrorKind, Result};
@@ -11,6 +12,9 @@ use super::layout::{
     MIN_FILE_SIZE, OLDEST, RING_OFFSET, RING_SIZE, SLOT_SIZE, UUID, WORD,
 };
 use super::memory::Memory;
+
+/// What a pool file is like, for who named another file.
+pub const NOT_A_POOL_HINT: &str = "check the name; a pool file begins with PLSM and has at least 65536 bytes, and `plasmite pool create` makes one under a name that is free";
 
 const IMMUTABLE_WORDS: usize = (IMMUTABLE_SIZE / WORD) as usize;
 const CRC_WORD: usize = (IMMUTABLE_CRC / WORD) as usize;
@@ -33,7 +37,7 @@ impl RawHeader {
     /// Reads the header from a memory that may be anything, if it is large enough to have one.
     pub fn read(memory: &impl Memory) -> Result<RawHeader> {
         if memory.words() * WORD < HEADER_SIZE {
-            return Err(foreign("is too short to be a pool"));
+            return Err(foreign("it is shorter than a header"));
         }
         let mut words = [0; IMMUTABLE_WORDS];
         for (i, word) in (0..).zip(&mut words) {
@@ -50,7 +54,11 @@ impl RawHeader {
     pub fn check_version(&self) -> Result<()> {
         let (magic, version) = split(self.word(MAGIC_VERSION));
         if magic.to_le_bytes() != MAGIC {
-            return Err(foreign("is not a pool: it does not begin with PLSM"));
+            let first = self.word(MAGIC_VERSION).to_le_bytes();
+            return Err(foreign(format!(
+                "it begins with \"{}\" and not with \"PLSM\"",
+                first.escape_ascii()
+            )));
         }
         if version != FORMAT_VERSION {
             return Err(unknown_version(version));
@@ -154,10 +162,13 @@ fn immutable_crc(words: &[u64; IMMUTABLE_WORDS]) -> u32 {
     })
 }
 
-fn foreign(what: &'static str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("the file {what}"))
-        .hint("check the name; `plasmite pool create` makes a new pool under a name that is free")
-        .offset(0)
+fn foreign(what: impl fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("this is not a pool file: {what}"),
+    )
+    .hint(NOT_A_POOL_HINT)
+    .offset(0)
 }
 
 fn unknown_version(found: u32) -> Error {
@@ -175,7 +186,7 @@ fn unknown_version(found: u32) -> Error {
 
 fn damaged(what: impl Into<String>, offset: u64) -> Error {
     Error::new(ErrorKind::Corrupt, what.into())
-        .hint("run `plasmite doctor` on the pool, and restore it from a copy")
+        .hint("restore the file from a copy, or delete the pool and create it anew")
         .offset(offset)
 }
 

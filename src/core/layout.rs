@@ -62,7 +62,7 @@ pub const INTENT: u64 = 512;
 pub const LAST: u64 = 576;
 /// The position of the oldest frame that no writer has begun to overwrite.
 pub const OLDEST: u64 = 640;
-/// Not zero once the pool has been deleted.
+/// [`DELETED_MARK`] once the pool has been deleted, else 0.
 pub const DELETED: u64 = 704;
 /// The two flush checkpoints, each `position, seq, CRC-32C of both`.
 pub const CHECKPOINTS: [u64; 2] = [768, 832];
@@ -79,6 +79,9 @@ pub const WAITER_FLAG: u64 = 1092;
 
 /// The position of the newest frame with [`FLAG_HOLE`]; 0 if there was none. Only ever too high, never too low.
 pub const NEWEST_HOLE: u64 = 1152;
+
+/// What a deletion stores in `DELETED`. No accident that flips a few bits turns 0 into it.
+pub const DELETED_MARK: u64 = u64::from_le_bytes(*b"deleted!");
 
 /// Reads as itself only in the right byte order.
 pub const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;

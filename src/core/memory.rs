@@ -51,7 +51,7 @@ pub trait Memory {
     /// Makes these words survive power loss, and returns when they do.
     fn persist(&self, words: Range<u64>) -> Result<()>;
 
-    /// `NotFound` if the file behind this memory is gone, `Corrupt` if its size is not what it was.
+    /// `NotFound` if the file behind this memory is gone from where it was opened, `Corrupt` if its size is not what it was.
     ///
     /// `now` is in nanoseconds since the Unix epoch and lets an implementation limit how often it asks the
     /// operating system; `None` asks at once.

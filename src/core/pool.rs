@@ -9,7 +9,9 @@ use super::frame::{FrameHeader, STATE_WORD};
 use super::geometry::Geometry;
 use super::header::{Control, Header, RawHeader};
 use super::index::noise;
-use super::layout::{BOOT, DELETED, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
+use super::layout::{
+    BOOT, DELETED, DELETED_MARK, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD,
+};
 use super::memory::{Bell, LockWait, Memory, WriterLock};
 
 /// An open pool over some memory. Every storage rule is a method of this type.
@@ -150,10 +152,12 @@ impl<M: Memory> Pool<M> {
         self.memory.load(GENERATION / WORD, Relaxed)
     }
 
-    /// `NotFound` once the pool has been deleted.
+    /// `NotFound` once the pool has been deleted; `Corrupt` for a mark that no deletion stores.
     pub fn check_deleted(&self) -> Result<()> {
-        let deleted = self.memory.load(DELETED / WORD, Acquire); // DELETED
-        if deleted == 0 { Ok(()) } else { Err(gone()) }
+        match is_marked(&self.memory)? {
+            false => Ok(()),
+            true => Err(gone()),
+        }
     }
 
     /// `Corrupt` once any byte may have come from, or gone to, somewhere else than the file.
@@ -259,7 +263,7 @@ impl<M: Memory> Pool<M> {
 /// `unlink`, and wakes every sleeper. A mark whose `unlink` fails is taken back.
 ///
 /// The pool need not be whole, only recognisable as one. One that is marked already, by a deletion that was killed
-/// half-way, is unlinked all the same.
+/// half-way, is unlinked all the same, and stays marked if that fails.
 pub fn delete<M: Memory, L: WriterLock>(
     memory: &M,
     lock: &L,
@@ -269,14 +273,33 @@ pub fn delete<M: Memory, L: WriterLock>(
 ) -> Result<()> {
     RawHeader::read(memory)?.check_version()?;
     let _guard = lock.acquire(wait)?;
-    memory.store(DELETED / WORD, 1, Release); // DELETED
+    let before = memory.load_exclusive(DELETED / WORD);
+    memory.store(DELETED / WORD, DELETED_MARK, Release); // DELETED
     let unlinked = unlink();
     if unlinked.is_err() {
-        memory.store(DELETED / WORD, 0, Release);
+        memory.store(DELETED / WORD, before, Release);
     }
     memory.fence(SeqCst); // BELL
     bell.ring();
     unlinked
+}
+
+/// Whether `memory` holds a pool of this format version that is marked as deleted.
+pub fn is_deleted(memory: &impl Memory) -> Result<bool> {
+    RawHeader::read(memory)?.check_version()?;
+    is_marked(memory)
+}
+
+fn is_marked(memory: &impl Memory) -> Result<bool> {
+    let mark = memory.load(DELETED / WORD, Acquire); // DELETED
+    match mark {
+        0 => Ok(false),
+        DELETED_MARK => Ok(true),
+        _ => Err(corrupt(
+            "the control word `deleted` has a value that no deletion stores",
+            DELETED,
+        )),
+    }
 }
 
 /// The frame, seq 0, that a pool is created with, so that `last` always names one.

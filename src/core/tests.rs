@@ -2,7 +2,7 @@
 
 use super::append::{Appended, When};
 use super::cursor::{Cursor, Step};
-use super::error::{ErrorKind, Result};
+use super::error::{Error, ErrorKind, Result};
 use super::frame::Entry;
 use super::geometry::Geometry;
 use super::header::Header;
@@ -394,6 +394,25 @@ fn any_flipped_bit_of_a_frame_is_an_error_or_the_right_message() {
 }
 
 #[test]
+fn any_flipped_bit_of_the_index_leaves_every_message_what_it_is() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 40);
+    let image = pool.memory().to_bytes();
+    let index = HEADER_SIZE as usize * 8;
+    for bit in index..index + 64 * 16 * 8 {
+        let mut flipped = image.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let pool = open(HeapMemory::from_bytes(&flipped), BOOT_NOW).unwrap();
+        // The message whose slot it is, and one that is found without it.
+        let seq = ((bit - index) / 128).clamp(1, 40) as u64;
+        for seq in [seq, 41 - seq] {
+            assert_eq!(get(&pool, seq).unwrap(), filler(seq), "bit {bit}");
+        }
+        assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt(), "bit {bit}");
+    }
+}
+
+#[test]
 fn any_flipped_bit_of_a_control_word_never_yields_a_wrong_message() {
     let pool = pool_with(Some(64));
     fill(&pool, 200);
@@ -525,11 +544,52 @@ fn a_read_only_opener_sees_what_a_recovery_would_keep_and_stores_nothing() {
 }
 
 #[test]
+fn a_mark_that_no_deletion_stores_is_corrupt_and_no_deletion() {
+    let pool = pool_with(None);
+    fill(&pool, 3);
+    for bit in 0..64 {
+        for mark in [0, DELETED_MARK].map(|mark| mark ^ 1 << bit) {
+            pool.memory().store(DELETED / WORD, mark, Relaxed);
+            let image = HeapMemory::from_bytes(&pool.memory().to_bytes());
+            for boot in [BOOT_NOW, BOOT_NOW + 1] {
+                let image = HeapMemory::from_bytes(&image.to_bytes());
+                let error = open(image, boot).map(drop).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{mark:#x}");
+                assert_eq!(error.offset_value(), Some(DELETED));
+            }
+            let refused = pool.check_deleted().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Corrupt);
+            let report = pool.verify(|| u64::MAX).unwrap();
+            let [issue] = &report.issues[..] else {
+                panic!("{report:?}")
+            };
+            let found = (issue.code, issue.offset, report.messages);
+            assert_eq!(found, (IssueCode::Control, Some(DELETED), 3));
+        }
+    }
+}
+
+#[test]
+fn a_deletion_that_fails_leaves_the_mark_as_it_was() {
+    let pool = pool_with(None);
+    for mark in [0, 1, DELETED_MARK] {
+        pool.memory().store(DELETED / WORD, mark, Relaxed);
+        let lock = HeapLock::default();
+        let failed = delete(pool.memory(), &lock, &NoBell, LockWait::Forever, || {
+            assert_eq!(pool.memory().load(DELETED / WORD, Relaxed), DELETED_MARK);
+            Err(Error::new(ErrorKind::Permission, "not allowed"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(pool.memory().load(DELETED / WORD, Relaxed), mark);
+    }
+}
+
+#[test]
 fn a_deleted_pool_takes_nothing_more() {
     let pool = pool_with(None);
     let lock = HeapLock::default();
     let refused = delete(pool.memory(), &lock, &NoBell, LockWait::Forever, || {
-        Err(super::error::Error::new(ErrorKind::Io, "no"))
+        Err(Error::new(ErrorKind::Io, "no"))
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io);
     append(&pool, &["1"]);

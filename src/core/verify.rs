@@ -72,6 +72,8 @@ pub struct Report {
     pub last_good_seq: Option<u64>,
     /// Everything that is wrong.
     pub issues: Vec<Issue>,
+    /// What to do about a file that does not open as a pool at all.
+    pub hint: Option<String>,
 }
 
 impl Report {
@@ -79,6 +81,7 @@ impl Report {
     pub fn of_unusable(error: &Error) -> Report {
         Report {
             issues: vec![issue_from(IssueCode::Header, error)],
+            hint: error.hint_text().map(str::to_owned),
             ..Report::default()
         }
     }
@@ -102,6 +105,11 @@ impl<M: Memory> Pool<M> {
     pub fn verify(&self, clock: impl FnOnce() -> u64) -> Result<Report> {
         let mut report = Report::default();
         self.verify_reserved(&mut report);
+        if let Err(error) = self.check_deleted()
+            && error.kind() == ErrorKind::Corrupt
+        {
+            report.note(issue_from(IssueCode::Control, &error));
+        }
         let control = match self
             .control()
             .and_then(|control| self.verify_control(control))
@@ -120,9 +128,11 @@ impl<M: Memory> Pool<M> {
 
     /// A report on bytes that are no longer the file's would be worthless.
     fn unless_gone(&self, report: Report) -> Result<Report> {
-        self.check_deleted()?;
         self.check_poison()?;
-        Ok(report)
+        match self.check_deleted() {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Err(gone),
+            _ => Ok(report),
+        }
     }
 
     fn verify_control(&self, control: Control) -> Result<Control> {
@@ -263,7 +273,10 @@ impl<M: Memory> Pool<M> {
         if let Some((seq, offset)) = first {
             report.note(Issue {
                 code: IssueCode::IndexHint,
-                message: format!("{wrong} index slots name the wrong place; reads of their messages take the longer way"),
+                message: match wrong {
+                    1 => "1 index slot names the wrong place; reads of its message take the longer way".to_owned(),
+                    _ => format!("{wrong} index slots name the wrong place; reads of their messages take the longer way"),
+                },
                 seq: Some(seq),
                 offset: Some(offset),
             });

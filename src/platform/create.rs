@@ -40,6 +40,7 @@ pub fn create(
     let mapped = fill(&draft, path, size, init)?;
     draft.publish(path)?;
     drop(draft);
+    mapped.remember_place(path)?;
     directory.sync().map_err(|e| name_not_durable(path, e))?;
     Ok(mapped)
 }
@@ -268,6 +269,10 @@ fn c_string(path: &Path) -> io::Result<CString> {
 
 /// Reserves the whole size, so that a full disk shows now and not in the middle of an append.
 fn allocate(file: &File, size: u64) -> io::Result<()> {
+    if size > size_limit() {
+        // Asked beforehand: the system would answer with a signal that ends the process.
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
     match reserve(file, size) {
         Err(e)
             if matches!(
@@ -278,6 +283,17 @@ fn allocate(file: &File, size: u64) -> io::Result<()> {
             write_zeros(file, size)
         }
         done => done,
+    }
+}
+
+/// The size of a file, in bytes, up to which the system lets this process write.
+fn size_limit() -> u64 {
+    // SAFETY: all-zero bytes are a valid `rlimit`.
+    let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: `limit` is a live value to write to.
+    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
+        0 => limit.rlim_cur,
+        _ => u64::MAX,
     }
 }
 

@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::os_error::os_error;
+use super::place::Place;
 use super::sigbus::Registration;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::Memory;
@@ -62,6 +63,8 @@ struct Shared {
     path: PathBuf,
     size: u64,
     identity: FileIdentity,
+    /// Where its name is; not known before it has one.
+    place: OnceLock<Place>,
     asked: AtomicU64,
 }
 
@@ -82,7 +85,9 @@ impl MappedFile {
         let metadata = std::fs::metadata(path).map_err(|e| os_error("open", path, e))?;
         refuse_special(&metadata, path)?;
         let (file, writable) = open_file(path, access).map_err(|e| os_error("open", path, e))?;
-        MappedFile::map(file, writable, path, min_size)
+        let mapped = MappedFile::map(file, writable, path, min_size)?;
+        mapped.remember_place(path)?;
+        Ok(mapped)
     }
 
     /// Maps a file that is already open; `path` is what errors call it.
@@ -116,9 +121,18 @@ impl MappedFile {
                     device: metadata.dev(),
                     inode: metadata.ino(),
                 },
+                place: OnceLock::new(),
                 asked: AtomicU64::new(0),
             }),
         })
+    }
+
+    /// Notes where the file's name is, so that [`check`](Memory::check) sees when it goes away from there.
+    pub(super) fn remember_place(&self, path: &Path) -> Result<()> {
+        if let Some(place) = Place::of(path)? {
+            self.shared.place.get_or_init(|| place);
+        }
+        Ok(())
     }
 
     /// Whether words may be stored.
@@ -278,12 +292,16 @@ impl Shared {
             .file
             .metadata()
             .map_err(|e| os_error("inspect", &self.path, e))?;
-        if found.nlink() == 0 {
+        let is_elsewhere = |place: &Place| !place.may_hold(self.identity);
+        if found.nlink() == 0 || self.place.get().is_some_and(is_elsewhere) {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("{} was deleted or replaced while open", self.path.display()),
+                format!(
+                    "{} was deleted, moved away or replaced while open",
+                    self.path.display()
+                ),
             )
-            .hint("open the pool again, or create it anew with `plasmite pool create`")
+            .hint("open the pool again where it is now, or create it anew with `plasmite pool create`")
             .path(&self.path));
         }
         if found.size() != self.size {
@@ -397,7 +415,7 @@ fn refuse_short(size: u64, min_size: u64, path: &Path) -> Result<()> {
     let message = match size {
         0 => format!("{} is empty", path.display()),
         _ => format!(
-            "{} has {size} bytes, and the smallest pool has {min_size}",
+            "{} has {size} bytes, and needs at least {min_size}",
             path.display()
         ),
     };

@@ -19,6 +19,7 @@ pub mod mapped;
 pub mod sigbus;
 
 mod os_error;
+mod place;
 
 #[cfg(test)]
 mod spawned;

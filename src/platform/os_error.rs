@@ -27,15 +27,23 @@ fn judge(cause: &io::Error) -> (ErrorKind, &'static str) {
             ErrorKind::AlreadyExists,
             "choose another name, or delete the existing pool first",
         ),
-        Some(libc::EACCES | libc::EPERM | libc::EROFS) => (
+        Some(libc::EROFS) => (
+            ErrorKind::Permission,
+            "the file system is mounted read-only: use another directory, or mount it for writing",
+        ),
+        Some(libc::EACCES | libc::EPERM) => (
             ErrorKind::Permission,
             "check who owns the file and its directory, and their permissions",
         ),
         Some(libc::ENAMETOOLONG) => (ErrorKind::Usage, "use a shorter name"),
         Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => (ErrorKind::Usage, "name a pool file"),
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => (
+        Some(libc::ENOSPC | libc::EDQUOT) => (
             ErrorKind::Io,
             "free some space, or ask for a smaller pool with --size",
+        ),
+        Some(libc::EFBIG) => (
+            ErrorKind::Io,
+            "ask for a smaller pool with --size, or raise the limit that `ulimit -f` shows",
         ),
         Some(libc::EMFILE | libc::ENFILE) => (
             ErrorKind::Io,
@@ -61,5 +69,28 @@ fn plain(cause: &io::Error) -> String {
     match text.find(" (os error ") {
         Some(end) => text[..end].to_owned(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_can_do_about_it_differs() {
+        let hints = [libc::EROFS, libc::EACCES, libc::ENOSPC, libc::EFBIG].map(|code| {
+            let error = os_error("create", Path::new("x"), io::Error::from_raw_os_error(code));
+            (error.kind(), error.hint_text().unwrap_or("none").to_owned())
+        });
+        let expected = [
+            (ErrorKind::Permission, "read-only"),
+            (ErrorKind::Permission, "permissions"),
+            (ErrorKind::Io, "space"),
+            (ErrorKind::Io, "ulimit -f"),
+        ];
+        for ((kind, hint), (expected, word)) in hints.into_iter().zip(expected) {
+            assert_eq!(kind, expected, "{hint}");
+            assert!(hint.contains(word), "{hint}");
+        }
     }
 }

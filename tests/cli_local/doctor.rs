@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::Place;
 
@@ -66,6 +66,125 @@ fn damage_is_found_and_located() {
     );
     place.run("fetch p 2").fails(7, "Corrupt");
     place.run("fetch p 3").ok();
+}
+
+/// The hints of the one report that `doctor` prints.
+fn hints(report: &Value) -> Vec<String> {
+    let hints = report["remediation_hints"].as_array().expect("an array");
+    let text = |hint: &Value| hint.as_str().expect("text").to_owned();
+    hints.iter().map(text).collect()
+}
+
+#[test]
+fn hints_on_damage_are_commands_that_save_the_rest() {
+    let place = Place::with_numbers(5);
+    let bytes = std::fs::read(place.file("p.plasmite")).expect("the pool");
+    let at = |needle: &[u8]| {
+        let mut parts = bytes.windows(needle.len());
+        parts.position(|part| part == needle).expect("it is there") as u64
+    };
+    for (offset, code) in [
+        (at(b"{\"n\":3}"), "payload"),
+        (at(b"{\"n\":3}") - 20, "frame"),
+    ] {
+        std::fs::write(place.file("p.plasmite"), &bytes).expect("the pool");
+        damage(&place, "p.plasmite", offset);
+        let report = place.run("doctor p").lines()[0]["reports"][0].clone();
+        assert_eq!(report["issues"][0]["code"], code, "{report}");
+        let (mut saved, mut commands) = (Vec::new(), 0);
+        for hint in hints(&report) {
+            if let Some(command) = hint.split('`').nth(1) {
+                let run = place.run(command.strip_prefix("plasmite ").expect("a command"));
+                saved.extend(run.lines().iter().map(|line| line["seq"].as_u64()));
+                commands += 1;
+            }
+        }
+        assert_eq!(commands, 2, "{report}");
+        assert_eq!(saved, [1, 2, 4, 5].map(Some), "{report}");
+    }
+}
+
+#[test]
+fn hints_on_what_does_not_open_say_what_it_is() {
+    let place = Place::with_numbers(1);
+    let bytes = std::fs::read(place.file("p.plasmite")).expect("the pool");
+    let patched = |offset: usize, patch: &[u8]| {
+        let mut bytes = bytes.clone();
+        bytes[offset..offset + patch.len()].copy_from_slice(patch);
+        bytes
+    };
+    let cases = [
+        (
+            b"#!/bin/sh".to_vec(),
+            "header",
+            "begins with PLSM and has at least 65536 bytes",
+        ),
+        (Vec::new(), "header", "begins with PLSM"),
+        (patched(4, &[3]), "header", "the program that wrote it"),
+        (patched(4, &[9]), "header", "newer release"),
+        (patched(100, b"x"), "header", "restore the file from a copy"),
+        (bytes[..65_536].to_vec(), "header", "truncated"),
+        (patched(704, b"x"), "control", "`plasmite pool delete p`"),
+        (patched(576, &[0; 8]), "control", "restore the file"),
+    ];
+    for (content, code, words) in cases {
+        std::fs::write(place.file("p.plasmite"), content).expect("the pool");
+        let run = place.run("doctor p");
+        assert_eq!((run.code, run.err.as_str()), (Some(7), ""));
+        let report = &run.lines()[0]["reports"][0];
+        assert_eq!(
+            (&report["issues"][0]["code"], &report["issue_count"]),
+            (&json!(code), &json!(1))
+        );
+        let hints = hints(report);
+        assert!(
+            hints.iter().any(|hint| hint.contains(words)),
+            "{words}: {hints:?}"
+        );
+        assert!(
+            !hints.iter().any(|hint| hint.contains("doctor")),
+            "{hints:?}"
+        );
+    }
+}
+
+#[test]
+#[cfg(not(any(feature = "no-index", feature = "noisy-index")))]
+fn an_index_of_noise_is_one_issue_and_one_hint() {
+    let place = Place::with_numbers(3);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(place.file("p.plasmite"));
+    let file = file.expect("the pool");
+    let noise: Vec<u8> = (0..4096 * 8u32).map(|n| (n * 7 + 1) as u8).collect();
+    let wrong_place = |slot: u64| (4096 + slot * 16 + 8, &noise[..8]);
+    for ((offset, bytes), message) in [
+        (
+            wrong_place(1),
+            "1 index slot names the wrong place; reads of its message",
+        ),
+        (
+            wrong_place(2),
+            "2 index slots name the wrong place; reads of their messages",
+        ),
+        ((4096, &noise[..]), "2048 index slots name"),
+    ] {
+        file.write_all_at(bytes, offset).expect("writable");
+        let report = place.run("doctor p").json()["reports"][0].clone();
+        assert_eq!(
+            (&report["status"], &report["issue_count"]),
+            (&json!("ok"), &json!(1))
+        );
+        let issue = &report["issues"][0];
+        assert_eq!(issue["code"], "index_hint");
+        assert!(
+            issue["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(message)),
+            "{issue}"
+        );
+        assert_eq!(hints(&report).len(), 1);
+    }
 }
 
 #[test]

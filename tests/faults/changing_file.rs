@@ -6,8 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -20,7 +19,7 @@ use plasmite::{
     PoolRef, Result, Start, Tags, TailOptions, Timestamp, install_sigbus_guard,
 };
 
-use crate::process::{Process, arguments, in_role, role};
+use crate::process::{Process, arguments, in_role, role, run_unprivileged};
 
 const SIZE: u64 = 256 * 1024;
 
@@ -279,6 +278,77 @@ fn assert_disk_is_small(directory: &Path) {
 }
 
 #[test]
+fn creating_beyond_the_limit_of_the_process_fails_and_leaves_nothing() {
+    let test = "changing_file::creating_beyond_the_limit_of_the_process_fails_and_leaves_nothing";
+    if let Some(role) = role() {
+        let limit = libc::rlimit {
+            rlim_cur: 512 * 1024,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: `limit` is a live value to read from.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        return assert_limit_is_kept(Path::new(&role[0]));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = in_role(test, &[directory.path().to_str().unwrap()]);
+    let status = Process::start(&mut command).end();
+    assert!(status.success(), "{status}");
+}
+
+fn assert_limit_is_kept(directory: &Path) {
+    let client = Client::new(directory);
+    for size in [512 * 1024 + 1, 1024 * 1024] {
+        let options = CreateOptions {
+            size_bytes: Some(size),
+            index_capacity: None,
+        };
+        let error = client.create_pool(&name("pool"), options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(error.hint_text().unwrap().contains("ulimit"), "{error:?}");
+        assert!(files_in(directory).is_empty());
+    }
+    append(&create(&client, "pool").unwrap(), "1").unwrap();
+}
+
+#[test]
+fn a_pool_of_another_format_version_is_refused_by_version_and_stays_as_it_is() {
+    let scene = Scene::new();
+    let pool = name("pool");
+    for version in [0, 1, 2, 3, 5, u32::MAX] {
+        scene
+            .file()
+            .write_all_at(&version.to_le_bytes(), 4)
+            .unwrap();
+        let before = fs::read(scene.path()).unwrap();
+        let errors = [
+            scene.client.open_pool(&pool).map(drop),
+            scene.client.open_pool_to_read(&pool).map(drop),
+            scene.client.delete_pool(&pool).map(drop),
+            scene
+                .client
+                .list_pools()
+                .unwrap()
+                .remove(0)
+                .bounds
+                .map(drop),
+        ]
+        .map(Result::unwrap_err);
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            for number in [version, 4] {
+                let named = format!("version {number}");
+                assert!(error.message().contains(&named), "{error}");
+            }
+            assert!(error.hint_text().is_some());
+        }
+        let report = scene.client.verify_pool(&pool).unwrap();
+        let codes: Vec<IssueCode> = report.issues.iter().map(|issue| issue.code).collect();
+        assert_eq!(codes, [IssueCode::Header]);
+        assert!(fs::read(scene.path()).unwrap() == before);
+    }
+}
+
+#[test]
 fn what_a_user_may_not_do_is_permission() {
     let test = "changing_file::what_a_user_may_not_do_is_permission";
     if let Some(role) = role() {
@@ -295,22 +365,29 @@ fn what_a_user_may_not_do_is_permission() {
     set_mode(&free, 0o555);
     set_mode(scene.directory.path(), 0o555);
 
-    let mut command = in_role(test, &[scene.directory.path().to_str().unwrap()]);
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if is_root {
-        const NOBODY: u32 = 65_534;
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    match command.status() {
-        Ok(status) => assert!(status.success(), "{status}"),
-        Err(error) => println!("skipped: another user cannot run this test ({error})"),
-    }
+    let status = run_unprivileged(test, &[scene.directory.path().to_str().unwrap()]);
+    assert!(status.success(), "{status}");
     // So that they can be removed by whoever runs this.
     set_mode(scene.directory.path(), 0o755);
     set_mode(&free, 0o755);
 }
 
+/// UNLINK-6: a pool that is open stays so when its directory may no longer be searched.
+fn assert_closed_directory_is_no_deletion() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = create(&Client::new(directory.path()), "pool").unwrap();
+    set_mode(directory.path(), 0o000);
+    assert!(fs::metadata(pool.path()).is_err());
+    append(&pool, "1").unwrap();
+    assert_eq!(pool.bounds().unwrap().newest, Some(1));
+    set_mode(directory.path(), 0o755);
+    pool.bounds().unwrap();
+    fs::rename(pool.path(), directory.path().join("away")).unwrap();
+    assert_eq!(kind_of(pool.bounds()), ErrorKind::NotFound);
+}
+
 fn assert_forbidden(directory: &Path) {
+    assert_closed_directory_is_no_deletion();
     let client = Client::new(directory);
     let denied = ErrorKind::Permission;
     assert_eq!(kind_of(client.open_pool(&name("pool"))), denied);
@@ -411,13 +488,23 @@ fn a_handle_refuses_to_write_in_a_forked_child() {
 }
 
 /// The ways in which a name can come to lead elsewhere.
-const REMOVALS: [fn(&Scene); 3] = [
+const REMOVALS: [fn(&Scene); 6] = [
     |scene| drop(scene.client.delete_pool(&name("pool")).unwrap()),
     |scene| fs::remove_file(scene.path()).unwrap(),
     |scene| {
         let other = scene.directory.path().join("other.plasmite");
         create(&scene.client, "other").unwrap();
         fs::rename(other, scene.path()).unwrap();
+    },
+    |scene| fs::rename(scene.path(), scene.directory.path().join("away")).unwrap(),
+    |scene| {
+        // Its inode has another name, and so a link count that is not 0.
+        fs::hard_link(scene.path(), scene.directory.path().join("kept")).unwrap();
+        fs::remove_file(scene.path()).unwrap();
+    },
+    |scene| {
+        fs::rename(scene.path(), scene.directory.path().join("old")).unwrap();
+        create(&scene.client, "pool").unwrap();
     },
 ];
 

@@ -1,7 +1,8 @@
 //! Processes for tests: the test binary runs itself again in a role, and stops or dies at a place that it was told.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 const ROLE: &str = "PLASMITE_TEST_ROLE";
@@ -14,7 +15,36 @@ pub(crate) fn role() -> Option<Vec<String>> {
 
 /// This binary once more, to run the test `test` in a role.
 pub(crate) fn in_role(test: &str, role: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    program_in_role(&std::env::current_exe().unwrap(), test, role)
+}
+
+/// As `in_role`, run to its end as a user to whom permissions apply: as this one, unless that is root.
+pub(crate) fn run_unprivileged(test: &str, role: &[&str]) -> ExitStatus {
+    const NOBODY: u32 = 65_534;
+    let here = std::env::current_exe().unwrap();
+    // SAFETY: `geteuid` has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        return in_role(test, role).status().unwrap();
+    }
+    let run = |program: &Path| {
+        let mut command = program_in_role(program, test, role);
+        command.uid(NOBODY).gid(NOBODY).current_dir("/").status()
+    };
+    run(&here).unwrap_or_else(|_| {
+        // The binary is where only root may go.
+        let directory = tempfile::tempdir().unwrap();
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), everybody).unwrap();
+        let copy = directory.path().join("tests");
+        // By another process: a file that a thread of this one had open to write could not be run for a while.
+        let copied = Command::new("cp").arg(here).arg(&copy).status().unwrap();
+        assert!(copied.success());
+        run(&copy).unwrap()
+    })
+}
+
+fn program_in_role(program: &Path, test: &str, role: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command
         .args(arguments(test))
         .env(ROLE, role.join("\n"))
