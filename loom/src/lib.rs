@@ -7,6 +7,9 @@
 //! - [`memory`] maps the words that the protocol stores onto loom's atomics, and the writer lock onto loom's mutex.
 //! - [`dying`] kills a writer before a given store.
 //! - [`scene`] runs a scene and judges what the reader saw.
+//!
+//! That the models would notice is shown by `scripts/loom-mutants.sh`: each patch in `mutants` breaks the protocol in
+//! one way, and some model has to fail.
 
 pub mod dying;
 pub mod memory;

@@ -55,8 +55,8 @@ fn a_batch_is_followed_as_a_whole() {
 
 /// Two writers contend for the lock, and either may come first; one of them dies.
 ///
-/// Only here are `oldest` and `last` of different threads. A lapped reader that knows of the first append alone may
-/// see the `oldest` of the second, which is the first one's frame, and must then see that frame published.
+/// A lapped reader that knows of the first append alone may see the `oldest` that the other writer stored, which is
+/// the first one's frame, and must then see that frame published.
 #[test]
 fn two_writers_take_turns() {
     Scene {
