@@ -78,7 +78,7 @@ pub struct Report {
 
 impl Report {
     /// The report on a pool that does not open.
-    pub fn of_unusable(error: &Error) -> Report {
+    pub(crate) fn of_unusable(error: &Error) -> Report {
         Report {
             issues: vec![issue_from(IssueCode::Header, error)],
             hint: error.hint_text().map(str::to_owned),
