@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
+use super::echo::echo;
 use super::ingest::Ingest;
 use super::output::{self, style};
 use super::signals::{self, Work};
 use super::{Outcome, Stop, open};
-use crate::api::{Batch, CreateOptions, Durability, Pool, PoolRef, Receipt, Tags};
+use crate::api::{Batch, CreateOptions, Durability, Pool, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::wire::ReceiptWriter;
 
@@ -74,7 +75,7 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
 }
 
 fn open_pool(global: &Global, args: &FeedArgs) -> Result<Pool> {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let options = CreateOptions {
         size_bytes: args.create_size,
         ..CreateOptions::default()
@@ -134,7 +135,9 @@ fn input_error(cause: io::Error, path: Option<&Path>) -> Error {
             "check that it is a file or stream that can be read",
         ),
     };
-    let name = path.map_or("standard input".into(), |path| path.to_string_lossy());
+    let name = path.map_or("standard input".to_owned(), |path| {
+        echo(&path.to_string_lossy())
+    });
     let error = Error::new(kind, format!("cannot read the input from {name}"))
         .hint(hint)
         .caused_by(cause);

@@ -26,6 +26,7 @@ use jaq_core::{Compiler, Ctx, Exn, Native, Vars};
 use jaq_json::Val;
 use memchr::memchr;
 
+use super::echo::echo;
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
 
@@ -219,7 +220,7 @@ impl Filter {
 
     fn failure(&self, exception: Exn<'_, Val>) -> Error {
         match exception.get_err() {
-            Ok(error) => self.failed(&shorten(&error.to_string())),
+            Ok(error) => self.failed(&echo(&error.to_string())),
             Err(exception) if exception.clone().get_halt().is_ok() => {
                 self.failed("recurses too deep")
             }
@@ -228,7 +229,7 @@ impl Filter {
     }
 
     fn failed(&self, what: &str) -> Error {
-        Error::new(ErrorKind::Usage, format!("the filter '{}' failed: {what}", shorten(&self.text)))
+        Error::new(ErrorKind::Usage, format!("the filter '{}' failed: {what}", echo(&self.text)))
             .hint("select the messages that it fits first, as in '(.data.n? // 0) > 1', or fetch this one to see its shape")
     }
 }
@@ -477,7 +478,7 @@ fn enough_stack<'a>() -> Result<(), Exn<'a, Val>> {
 fn not_jq(text: &str, found: &str, expected: &str) -> Error {
     let what = match found.chars().next() {
         None => format!("{expected} is missing at the end"),
-        Some(_) => format!("expected {expected}, found '{}'", shorten(found)),
+        Some(_) => format!("expected {expected}, found '{}'", echo(found)),
     };
     bad_filter(text, found, &what)
 }
@@ -498,7 +499,7 @@ fn bad_filter(text: &str, found: &str, what: &str) -> Error {
         ErrorKind::Usage,
         format!(
             "the filter '{}' is not valid jq: {what}, at character {column}",
-            shorten(text)
+            echo(text)
         ),
     )
     .offset(offset as u64)
@@ -509,15 +510,6 @@ fn failed(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> 
     Error::new(ErrorKind::Usage, format!("this message {what}"))
         .hint("select messages by --tag instead")
         .caused_by(cause)
-}
-
-/// Enough of `text` to recognise it by.
-fn shorten(text: &str) -> String {
-    const LIMIT: usize = 200;
-    match text.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn check_range(args: &FollowArgs) -> Result<()> {
 }
 
 fn open_pool(global: &Global, args: &FollowArgs) -> Result<Pool> {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let client = global.client_for(&pool)?;
     let open = |pool: &PoolRef| client.open_pool_to_read(pool);
     match args.create {
@@ -123,6 +123,7 @@ impl<'a> Follower<'a> {
     fn run(mut self) -> Outcome {
         loop {
             match self.next()? {
+                Next::Message if self.is_early() => self.check_now_and_then()?,
                 Next::Message if self.passes()? => {
                     self.print()?;
                     if self.args.one {
@@ -197,6 +198,13 @@ impl<'a> Follower<'a> {
         };
         output::notice(text, &Notice { notice: drop });
         Ok(())
+    }
+
+    /// Whether the message is older than `--since` asks for, which is in the future then: there was none to begin with.
+    fn is_early(&self) -> bool {
+        self.args
+            .since
+            .is_some_and(|since| self.message.time() < since)
     }
 
     fn passes(&mut self) -> Result<bool> {
