@@ -32,7 +32,7 @@ fn follow(global: &Global, args: &FollowArgs) -> Outcome {
     let tail = open_pool(global, args)?.tail(tail_options(args))?;
     let canceller = tail.canceller();
     signals::on_cancel(move || canceller.cancel());
-    Follower::new(args, format, filters, tail).run()
+    Follower::new(args, format, filters, tail)?.run()
 }
 
 fn check_range(args: &FollowArgs) -> Result<()> {
@@ -102,11 +102,15 @@ impl<'a> Follower<'a> {
         format: StreamFormat,
         filters: Filters,
         tail: Tail,
-    ) -> Follower<'a> {
+    ) -> Result<Follower<'a>> {
         let now = Instant::now();
         // A deadline too far away to be told is none.
         let deadline = args.timeout.and_then(|timeout| now.checked_add(timeout));
-        Follower {
+        let watchdog = match args.filters.is_empty() {
+            true => None,
+            false => Some(Watchdog::start(deadline)?),
+        };
+        Ok(Follower {
             args,
             format,
             has_colour: output::stdout_has_colour(),
@@ -114,10 +118,10 @@ impl<'a> Follower<'a> {
             tail,
             message: Message::default(),
             deadline,
-            watchdog: (!args.filters.is_empty()).then(|| Watchdog::start(deadline)),
+            watchdog,
             last_check: now,
             past: now,
-        }
+        })
     }
 
     fn run(mut self) -> Outcome {

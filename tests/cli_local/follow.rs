@@ -266,9 +266,14 @@ fn a_gap_may_be_an_error() {
 }
 
 #[test]
-fn it_notices_that_nobody_reads_while_nothing_comes() {
+fn it_notices_that_nobody_reads_while_nothing_comes_or_a_filter_runs() {
     let place = Place::with_numbers(1);
-    for flags in ["", "--where true", "--no-notify"] {
+    for (flags, lines) in [
+        ("", 1),
+        ("--where true", 1),
+        ("--no-notify", 1),
+        ("--where last(repeat(1))", 0),
+    ] {
         let mut command = place.command(PLASMITE);
         let mut follow = command
             .args(format!("follow p -n 1 {flags}").split_whitespace())
@@ -277,7 +282,9 @@ fn it_notices_that_nobody_reads_while_nothing_comes() {
             .spawn()
             .expect("it runs");
         let mut out = BufReader::new(follow.stdout.take().expect("piped"));
-        out.read_line(&mut String::new()).expect("a line");
+        for _ in 0..lines {
+            out.read_line(&mut String::new()).expect("a line");
+        }
         drop(out);
         // Only a follower that never ends keeps this waiting to its end.
         let patience = Instant::now() + Duration::from_secs(60);
