@@ -7,12 +7,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::size::parse_size;
 use super::time::{parse_duration, parse_moment};
+use super::usage::{self, Wanted};
 use crate::api::{Client, Durability, PoolRef, Timestamp};
 use crate::cli::ingest::Format as InputFormat;
 use crate::core::error::{Error, ErrorKind, Result};
@@ -130,10 +131,10 @@ pub(crate) struct CreateArgs {
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
     /// Size of the file: bytes, or with K, M or G (1024-based); at least 64K [default: 1M]
-    #[arg(long, value_name = "S", value_parser = parse_size)]
+    #[arg(long, value_name = "S", value_parser = parse_size, allow_hyphen_values = true)]
     pub(crate) size: Option<u64>,
     /// Slots of the index that finds messages by number; 0 for none [default: one for each 512 bytes]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) index_capacity: Option<u64>,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -172,31 +173,31 @@ pub(crate) struct FeedArgs {
     #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     pub(crate) data: Option<OsString>,
     /// Tag every message; may be given several times
-    #[arg(long = "tag", value_name = "T")]
+    #[arg(long = "tag", value_name = "T", allow_hyphen_values = true)]
     pub(crate) tags: Vec<String>,
     /// Read messages from this file, or from standard input with '-'
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// How the input is written: a value per line, values over any number of lines, or RFC 7464
-    #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&["auto", "jsonl", "json", "seq"]))]
+    /// How the input is written
+    #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&INPUT_FORMATS))]
     pub(crate) input: InputFormat,
     /// What to do about a record that cannot be appended
     #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
     pub(crate) errors: OnBadRecord,
-    /// What a message survives once its receipt is printed: fast survives the process but not power loss, flush both
-    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&["fast", "flush"]))]
+    /// What a message survives once its receipt is printed
+    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
     pub(crate) durability: Durability,
     /// Create the pool if it is missing
     #[arg(long)]
     pub(crate) create: bool,
     /// Size of a pool that --create creates [default: 1M]
-    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create")]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
     pub(crate) create_size: Option<u64>,
     /// Try again up to N times when other writers keep the pool busy
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = small_number, allow_hyphen_values = true)]
     pub(crate) retry: u32,
     /// Wait this long before trying again [default: 1s]
-    #[arg(long, value_name = "D", value_parser = parse_duration, requires = "retry")]
+    #[arg(long, value_name = "D", value_parser = parse_duration, requires = "retry", allow_hyphen_values = true)]
     pub(crate) retry_delay: Option<Duration>,
     /// Print no receipts
     #[arg(short, long)]
@@ -216,6 +217,29 @@ Examples:
   curl -sN https://example.com/events | plasmite feed events      server-sent events
   plasmite feed ledger -f today.jsonl --durability flush";
 
+/// `feed --in`: names and meanings.
+const INPUT_FORMATS: [(&str, &str); 4] = [
+    (
+        "auto",
+        "Found out from how the input begins: one of the others, or server-sent events",
+    ),
+    ("jsonl", "One value on each line"),
+    (
+        "json",
+        "Values one after another, each on one line or over many",
+    ),
+    (
+        "seq",
+        "Values with the byte 0x1e before and a newline after each, as RFC 7464 has it",
+    ),
+];
+
+/// `feed --durability`: names and meanings.
+const DURABILITIES: [(&str, &str); 2] = [
+    ("fast", "It survives the process, but not power loss"),
+    ("flush", "It survives power loss as well"),
+];
+
 /// `feed --errors`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnBadRecord {
@@ -231,6 +255,7 @@ pub(crate) struct FetchArgs {
     /// A pool's name, or its path
     pub(crate) pool: String,
     /// The message's number
+    #[arg(value_parser = whole_number, allow_negative_numbers = true)]
     pub(crate) seq: u64,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -241,16 +266,16 @@ pub(crate) struct FollowArgs {
     /// A pool's name, or its path
     pub(crate) pool: String,
     /// Begin with the newest N messages, counted before any filter
-    #[arg(short = 'n', long = "tail", value_name = "N", conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
+    #[arg(short = 'n', long = "tail", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
     pub(crate) tail: Option<u64>,
     /// Begin with the oldest message from T on: RFC 3339, or a time ago such as 5m
-    #[arg(long, value_name = "T", value_parser = moment, conflicts_with = "from", help_heading = "Start and end")]
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, conflicts_with = "from", help_heading = "Start and end")]
     pub(crate) since: Option<Timestamp>,
     /// End before the first message from T on, or when it is T
-    #[arg(long, value_name = "T", value_parser = moment, help_heading = "Start and end")]
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, help_heading = "Start and end")]
     pub(crate) until: Option<Timestamp>,
     /// Begin with message SEQ, and wait for it if need be
-    #[arg(long, value_name = "SEQ", help_heading = "Start and end")]
+    #[arg(long, value_name = "SEQ", value_parser = whole_number, allow_hyphen_values = true, help_heading = "Start and end")]
     pub(crate) from: Option<u64>,
     /// Print what is there, from the oldest on if nothing else is asked for, and end
     #[arg(long, help_heading = "Start and end")]
@@ -259,14 +284,24 @@ pub(crate) struct FollowArgs {
     #[arg(long, help_heading = "Start and end")]
     pub(crate) one: bool,
     /// Exit with 124 when nothing was printed for this long, such as 30s
-    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Start and end")]
+    #[arg(long, value_name = "D", value_parser = parse_duration, allow_hyphen_values = true, help_heading = "Start and end")]
     pub(crate) timeout: Option<Duration>,
     /// Only messages that carry this tag; may be given several times, and all must match
-    #[arg(long = "tag", value_name = "T", help_heading = "Filters")]
+    #[arg(
+        long = "tag",
+        value_name = "T",
+        allow_hyphen_values = true,
+        help_heading = "Filters"
+    )]
     pub(crate) tags: Vec<String>,
     /// Only messages for which this jq filter yields anything but false and null; it sees the whole message, as in
     /// '.data.level == "error"'. May be given several times, and all must match
-    #[arg(long = "where", value_name = "JQ", help_heading = "Filters")]
+    #[arg(
+        long = "where",
+        value_name = "JQ",
+        allow_hyphen_values = true,
+        help_heading = "Filters"
+    )]
     pub(crate) filters: Vec<String>,
     /// Print only the data of each message
     #[arg(long, help_heading = "Output")]
@@ -314,7 +349,7 @@ pub(crate) enum OnGap {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// A pool's name, or its path
+    /// A pool's name, or its path; needed unless --all is given
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(crate) pool: Option<String>,
     /// Check every pool in the pool directory
@@ -350,23 +385,48 @@ pub(crate) enum StreamFormat {
     Pretty,
 }
 
-/// Reads the command line. `None` if it asked for help or the version, which are then printed.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseEnd> {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let matches = Cli::command()
-        .color(early_colour(&args))
-        .try_get_matches_from(args);
+/// Reads the command line.
+pub(crate) fn parse(args: &[OsString]) -> Result<Cli, ParseEnd> {
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Err(error) if error.kind() == ClapErrorKind::UnknownArgument => match number_last(args) {
+            Some(args) => Cli::command().try_get_matches_from(args),
+            None => Err(error),
+        },
+        matches => matches,
+    };
     matches
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(parse_end)
+        .map_err(|error| parse_end(&error, args))
 }
 
 /// Why there is no command to run.
 pub(crate) enum ParseEnd {
     /// Help or version was asked for.
-    Show(clap::builder::StyledStr),
+    Show(StyledStr),
     /// The command line is not understood.
-    Fail(Error),
+    Fail {
+        error: Error,
+        /// What helps where no command is named at all.
+        help: Option<StyledStr>,
+    },
+}
+
+/// Clap takes `-1` and `-1e3` for values, but `-1e-3` for flags. This puts such a number where nothing is a flag.
+fn number_last(args: &[OsString]) -> Option<Vec<OsString>> {
+    let is_number = |arg: &OsString| {
+        arg.to_str().is_some_and(|text| {
+            text.starts_with('-')
+                && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+        })
+    };
+    let at = args.iter().position(is_number)?;
+    if usage::command_named(args) != "plasmite feed" || args.iter().any(|arg| arg == "--") {
+        return None;
+    }
+    let mut args = args.to_vec();
+    let number = args.remove(at);
+    args.extend(["--".into(), number]);
+    Some(args)
 }
 
 impl Color {
@@ -428,8 +488,8 @@ impl StreamFlags {
     }
 }
 
-/// `--color` as far as it can be told before parsing, for errors in the rest of the command line.
-fn early_colour(args: &[OsString]) -> clap::ColorChoice {
+/// `--color` as far as it can be told before parsing, for help, and for errors in the rest of the command line.
+pub(crate) fn early_colour(args: &[OsString]) -> ColorChoice {
     let mut words = args
         .iter()
         .map(|arg| arg.to_string_lossy())
@@ -440,56 +500,37 @@ fn early_colour(args: &[OsString]) -> clap::ColorChoice {
             Some(value) => value.trim_start_matches('=').to_owned(),
             None => continue,
         };
-        return match value.as_str() {
-            "always" => clap::ColorChoice::Always,
-            "never" => clap::ColorChoice::Never,
-            _ => clap::ColorChoice::Auto,
-        };
+        return Color::from_str(&value, false).unwrap_or_default().choice();
     }
-    clap::ColorChoice::Auto
+    ColorChoice::Auto
 }
 
-fn parse_end(error: clap::Error) -> ParseEnd {
+fn parse_end(error: &clap::Error, args: &[OsString]) -> ParseEnd {
+    let fail = |help| ParseEnd::Fail {
+        error: usage::error(error, args),
+        help,
+    };
     match error.kind() {
         ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => {
             ParseEnd::Show(error.render())
         }
-        _ => ParseEnd::Fail(usage_error(&error)),
+        ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => fail(Some(error.render())),
+        _ => fail(None),
     }
 }
 
-/// Clap's complaint in our words: its first paragraph is the message; tip and usage make the hint.
-fn usage_error(error: &clap::Error) -> Error {
-    let text = error.render().to_string();
-    let usage = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Usage: "))
-        .unwrap_or("plasmite");
-    let command: Vec<_> = usage
-        .split(' ')
-        .take_while(|word| !word.starts_with(['[', '<', '-']))
-        .collect();
-    let help = format!("`{} --help` shows how it is used", command.join(" "));
-    let message = match error.kind() {
-        ClapErrorKind::MissingSubcommand
-        | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "there is no command to run".to_owned()
+fn whole_number(text: &str) -> Result<u64, Wanted> {
+    text.parse().map_err(|_| {
+        match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+            true => Wanted("a whole number up to 18446744073709551615"),
+            false => Wanted("a whole number"),
         }
-        _ => first_paragraph(&text),
-    };
-    let tip = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("tip: "));
-    let hint = tip.map_or(help.clone(), |tip| format!("{tip}; {help}"));
-    Error::new(ErrorKind::Usage, message).hint(hint)
+    })
 }
 
-fn first_paragraph(text: &str) -> String {
-    let lines = text.trim_start_matches("error: ").lines().map(str::trim);
-    lines
-        .take_while(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+fn small_number(text: &str) -> Result<u32, Wanted> {
+    let number = whole_number(text)?;
+    u32::try_from(number).map_err(|_| Wanted("a whole number up to 4294967295"))
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -498,13 +539,16 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)
 }
 
-/// One of `names`, which clap lists in help and errors, as the library's type.
-fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+/// One of `values`, whose names and meanings clap lists in help, as the library's type.
+fn one_of<T>(values: &'static [(&'static str, &'static str)]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr + Clone + Send + Sync + 'static,
     T::Err: std::fmt::Display,
 {
-    PossibleValuesParser::new(names)
+    let values = values
+        .iter()
+        .map(|(name, meaning)| PossibleValue::new(*name).help(*meaning));
+    PossibleValuesParser::new(values)
         .try_map(|name| name.parse().map_err(|error: T::Err| error.to_string()))
 }
 

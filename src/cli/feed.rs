@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
-use super::ingest::Ingest;
+use super::echo::echo;
+use super::ingest::{Ingest, Place, Record};
 use super::output::{self, style};
 use super::signals::{self, Work};
 use super::{Outcome, Stop, open};
-use crate::api::{Batch, CreateOptions, Durability, Pool, PoolRef, Receipt, Tags};
+use crate::api::{Batch, CreateOptions, Durability, Pool, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::wire::ReceiptWriter;
 
@@ -45,7 +46,8 @@ fn feed_value(
 ) -> Outcome {
     let mut feeder = Feeder::new(args, form, work);
     // Bad data is refused before anything is created for it.
-    feeder.batch.push_json(data, &feeder.tags)?;
+    let pushed = feeder.batch.push_json(data, &feeder.tags);
+    pushed.map_err(|error| reworded(&error, lower_case_start(error.message())))?;
     let pool = open_pool(global, args)?;
     feeder.append(&pool)?;
     Ok(0)
@@ -74,7 +76,7 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
 }
 
 fn open_pool(global: &Global, args: &FeedArgs) -> Result<Pool> {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let options = CreateOptions {
         size_bytes: args.create_size,
         ..CreateOptions::default()
@@ -134,7 +136,9 @@ fn input_error(cause: io::Error, path: Option<&Path>) -> Error {
             "check that it is a file or stream that can be read",
         ),
     };
-    let name = path.map_or("standard input".into(), |path| path.to_string_lossy());
+    let name = path.map_or("standard input".to_owned(), |path| {
+        echo(&path.to_string_lossy())
+    });
     let error = Error::new(kind, format!("cannot read the input from {name}"))
         .hint(hint)
         .caused_by(cause);
@@ -169,13 +173,14 @@ impl<'a> Feeder<'a> {
     /// Appends every record that is complete.
     fn take(&mut self, ingest: &mut Ingest, pool: &Pool) -> Result<(), Stop> {
         while let Some(record) = ingest.next() {
-            let (line, offset) = (record.line, record.offset);
-            let taken = match record.text {
-                Ok(text) => self.add(text, pool)?,
-                Err(error) => Err(error),
+            let taken = match &record.text {
+                Ok(text) => self
+                    .add(text, pool)?
+                    .map_err(|error| in_record(&error, &record)),
+                Err(error) => Err(in_record(error, &record)),
             };
             if let Err(error) = taken {
-                self.refuse(in_input(&error, line, offset), pool)?;
+                self.refuse(error, pool)?;
             }
         }
         self.append(pool)
@@ -208,6 +213,10 @@ impl<'a> Feeder<'a> {
     /// Deals with a bad record, after all that came before it is in the pool and has its receipts.
     fn refuse(&mut self, error: Error, pool: &Pool) -> Result<(), Stop> {
         self.append(pool)?;
+        let error = match &self.args.file {
+            Some(path) if path.as_os_str() != "-" => error.path(path),
+            _ => error,
+        };
         if self.args.errors == OnBadRecord::Stop {
             return Err(error.into());
         }
@@ -267,15 +276,77 @@ impl<'a> Feeder<'a> {
     }
 }
 
-/// The error of a record that begins at `line` and `offset` of the input.
-fn in_input(error: &Error, line: u64, offset: Option<u64>) -> Error {
+/// What is wrong with a record, told by its place in the whole input.
+fn in_record(error: &Error, record: &Record<'_>) -> Error {
+    let start = record.place;
+    let fault = match (&record.text, error.offset_value()) {
+        (Ok(text), Some(within)) if record.is_verbatim => Some(place_after(start, text, within)),
+        _ => None,
+    };
+    let (message, place) = split_place(error.message());
+    let place = match fault {
+        Some(fault) if fault.line == start.line => format!(" at column {}", fault.column),
+        Some(fault) => format!(" at line {}, column {}", fault.line, fault.column),
+        None if record.is_verbatim => place.to_owned(),
+        None => String::new(),
+    };
+    let message = format!("line {}: {}{place}", start.line, lower_case_start(message));
+    reworded(error, message).offset(fault.unwrap_or(start).offset)
+}
+
+fn reworded(error: &Error, message: String) -> Error {
     let hint = error
         .hint_text()
         .unwrap_or("correct the record, or pass over bad ones with -e skip");
-    let placed =
-        Error::new(error.kind(), format!("line {line}: {}", error.message())).hint(hint.to_owned());
-    match (offset, error.offset_value()) {
-        (Some(record), Some(within)) => placed.offset(record + within),
-        _ => placed,
+    let reworded = Error::new(error.kind(), message).hint(hint.to_owned());
+    match error.offset_value() {
+        Some(offset) => reworded.offset(offset),
+        None => reworded,
+    }
+}
+
+/// Where in the input the byte at `within` of a record's text is.
+fn place_after(start: Place, text: &[u8], within: u64) -> Place {
+    let offset = start.offset + within;
+    let at = usize::try_from(within).map_or(text.len(), |at| at.min(text.len()));
+    let before = String::from_utf8_lossy(&text[..at]);
+    let lines = before.matches('\n').count() as u64;
+    let (line, column) = match before.rsplit_once('\n') {
+        Some((_, before)) => (start.line + lines, 1 + before.chars().count() as u64),
+        None => (start.line, start.column + before.chars().count() as u64),
+    };
+    Place {
+        line,
+        column,
+        offset,
+    }
+}
+
+/// Takes the place within the record from the end of a message.
+fn split_place(message: &str) -> (&str, &str) {
+    let begin = message
+        .rfind(" at line ")
+        .or_else(|| message.rfind(" at column "));
+    let is_place = |text: &str| {
+        let mut words = text.split([' ', ',']).filter(|word| !word.is_empty());
+        words.all(|word| {
+            ["at", "line", "column"].contains(&word)
+                || word.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    match begin {
+        Some(begin) if is_place(&message[begin..]) => message.split_at(begin),
+        _ => (message, ""),
+    }
+}
+
+fn lower_case_start(message: &str) -> String {
+    let mut chars = message.chars();
+    match (chars.next(), chars.clone().next()) {
+        // An acronym keeps its capitals.
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => message.to_owned(),
     }
 }

@@ -1,11 +1,10 @@
 //! `fetch POOL SEQ`.
 
 use super::args::{FetchArgs, Global};
-use super::{Outcome, output, pretty};
-use crate::api::PoolRef;
+use super::{Outcome, open, output, pretty};
 
 pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let message = global
         .client_for(&pool)?
         .open_pool_to_read(&pool)?

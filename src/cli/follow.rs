@@ -32,7 +32,7 @@ fn follow(global: &Global, args: &FollowArgs) -> Outcome {
     let tail = open_pool(global, args)?.tail(tail_options(args))?;
     let canceller = tail.canceller();
     signals::on_cancel(move || canceller.cancel());
-    Follower::new(args, format, filters, tail).run()
+    Follower::new(args, format, filters, tail)?.run()
 }
 
 fn check_range(args: &FollowArgs) -> Result<()> {
@@ -47,7 +47,7 @@ fn check_range(args: &FollowArgs) -> Result<()> {
 }
 
 fn open_pool(global: &Global, args: &FollowArgs) -> Result<Pool> {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let client = global.client_for(&pool)?;
     let open = |pool: &PoolRef| client.open_pool_to_read(pool);
     match args.create {
@@ -102,11 +102,15 @@ impl<'a> Follower<'a> {
         format: StreamFormat,
         filters: Filters,
         tail: Tail,
-    ) -> Follower<'a> {
+    ) -> Result<Follower<'a>> {
         let now = Instant::now();
         // A deadline too far away to be told is none.
         let deadline = args.timeout.and_then(|timeout| now.checked_add(timeout));
-        Follower {
+        let watchdog = match args.filters.is_empty() {
+            true => None,
+            false => Some(Watchdog::start(deadline)?),
+        };
+        Ok(Follower {
             args,
             format,
             has_colour: output::stdout_has_colour(),
@@ -114,15 +118,16 @@ impl<'a> Follower<'a> {
             tail,
             message: Message::default(),
             deadline,
-            watchdog: (!args.filters.is_empty()).then(|| Watchdog::start(deadline)),
+            watchdog,
             last_check: now,
             past: now,
-        }
+        })
     }
 
     fn run(mut self) -> Outcome {
         loop {
             match self.next()? {
+                Next::Message if self.is_early() => self.check_now_and_then()?,
                 Next::Message if self.passes()? => {
                     self.print()?;
                     if self.args.one {
@@ -197,6 +202,13 @@ impl<'a> Follower<'a> {
         };
         output::notice(text, &Notice { notice: drop });
         Ok(())
+    }
+
+    /// Whether the message is older than `--since` asks for, which is in the future then: there was none to begin with.
+    fn is_early(&self) -> bool {
+        self.args
+            .since
+            .is_some_and(|since| self.message.time() < since)
     }
 
     fn passes(&mut self) -> Result<bool> {

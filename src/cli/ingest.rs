@@ -6,7 +6,7 @@
 //! No byte gets lost: each is in a record, in what a reported error is about, or is white space or framing.
 //!
 //! **All formats.** A byte order mark at the start of the stream is dropped. White space around a record is not
-//! part of it, blank lines yield nothing, and a line may end in CR LF. A last record needs no newline. What the
+//! part of it, however much there is, blank lines yield nothing, and a line may end in CR LF. A last record needs no newline. What the
 //! end of the stream cuts short is one bad record. A record longer than the limit is one bad record, reported as
 //! soon as it exceeds it; its bytes are discarded as they come. Lines count from 1; a record's is the one where
 //! it starts.
@@ -24,7 +24,7 @@
 //!
 //! **`jsonl`**: each line is one record. Under `auto`, a line that consists of several complete values, with or
 //! without white space between them (`{"a":1}{"b":2}`, `1 2 3`), is as many records; any other line is one,
-//! good or bad. The limit holds for the line.
+//! good or bad. The limit holds for the line, less the white space around it.
 //!
 //! **`json`**: values follow one another, with or without white space between them, over any number of lines.
 //! Numbers and names end at white space, a bracket, a quote, a comma or a colon. Input that no value can begin with or go on
@@ -57,6 +57,7 @@ use std::str::FromStr;
 use memchr::memchr;
 
 use crate::core::error::{Error, ErrorKind, Result};
+pub use buffer::Place;
 use buffer::{Buffer, is_space};
 use lines::Lines;
 use scan::{Scan, Scanner};
@@ -97,7 +98,7 @@ impl FromStr for Format {
             .find(|(known, _)| *known == name)
             .map(|(_, format)| *format)
             .ok_or_else(|| {
-                let message = format!("There is no input format `{name}`");
+                let message = format!("there is no input format `{name}`");
                 Error::new(ErrorKind::Usage, message).hint("use auto, jsonl, json or seq")
             })
     }
@@ -118,10 +119,10 @@ pub struct Ingest {
 /// One record of the stream.
 #[derive(Debug)]
 pub struct Record<'a> {
-    /// The line where the record starts, from 1.
-    pub line: u64,
-    /// Where the text starts in the stream, in bytes; unknown for text that was put together from several lines.
-    pub offset: Option<u64>,
+    /// Where the record starts.
+    pub place: Place,
+    /// Whether the text stands in the stream as it stands here, and was not put together from several lines.
+    pub is_verbatim: bool,
     /// The record's bytes, which may turn out not to be JSON; `Usage` where they are known to be no record.
     pub text: Result<&'a [u8]>,
 }
@@ -136,7 +137,7 @@ enum Mode {
 
 /// A record, before it is lent out.
 struct Found {
-    line: u64,
+    place: Place,
     text: Text,
 }
 
@@ -144,7 +145,9 @@ enum Text {
     /// A part of the buffer.
     Input(Range<usize>),
     /// The data of the event.
-    Joined,
+    Joined {
+        is_one_line: bool,
+    },
     Bad(Error),
 }
 
@@ -185,7 +188,7 @@ impl Ingest {
         }
         if matches!(self.mode, Mode::Undecided) {
             self.mode = detect(&mut self.input)?;
-            self.looked_at = self.input.line();
+            self.looked_at = self.input.here().line;
         } else if let Mode::Lines(lines) = &self.mode
             && lines.may_turn_out_otherwise()
         {
@@ -230,8 +233,7 @@ impl Ingest {
         if !self.input.skip_space() {
             return None;
         }
-        let line = self.input.line();
-        let offset = self.input.offset(&self.input.locate(0..0));
+        let Place { line, offset, .. } = self.input.here();
         let room = LOOK_AT_MOST.saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
         if line > LOOK_AT_LINES || room == 0 || line == self.looked_at {
             return Some(());
@@ -245,15 +247,12 @@ impl Ingest {
 
     fn lend(&self, found: Found) -> Record<'_> {
         Record {
-            line: found.line,
-            offset: match &found.text {
-                Text::Input(part) => Some(self.input.offset(part)),
-                Text::Joined | Text::Bad(_) => None,
-            },
+            place: found.place,
+            is_verbatim: !matches!(found.text, Text::Joined { is_one_line: false }),
             text: match (found.text, &self.mode) {
                 (Text::Input(part), _) => Ok(self.input.get(part)),
-                (Text::Joined, Mode::Sse(sse)) => Ok(sse.data()),
-                (Text::Joined, _) => Ok(&[]),
+                (Text::Joined { .. }, Mode::Sse(sse)) => Ok(sse.data()),
+                (Text::Joined { .. }, _) => Ok(&[]),
                 (Text::Bad(error), _) => Err(error),
             },
         }
@@ -264,7 +263,7 @@ impl fmt::Debug for Ingest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ingest")
             .field("format", &self.format())
-            .field("line", &self.input.line())
+            .field("line", &self.input.here().line)
             .finish_non_exhaustive()
     }
 }
@@ -345,8 +344,8 @@ fn outline(text: &[u8]) -> Outline {
 }
 
 #[cold]
-fn too_long(line: u64, limit: usize) -> Error {
-    let message = format!("The record at line {line} is longer than {limit} bytes, the limit here");
+fn too_long(limit: usize) -> Error {
+    let message = format!("the record is longer than {limit} bytes, half of the pool's ring");
     Error::new(ErrorKind::Usage, message)
         .hint("send it in several messages, or to a larger pool; a message may take up half of one")
 }

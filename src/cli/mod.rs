@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod echo;
 mod feed;
 mod fetch;
 mod filter;
@@ -14,11 +15,12 @@ mod pretty;
 mod signals;
 mod size;
 mod time;
+mod usage;
 mod version;
 mod watchdog;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::process::ExitCode;
 
@@ -79,12 +81,20 @@ fn prepare() -> Result<Work, Stop> {
 }
 
 fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
-    let Cli { global, command } = match args::parse(args) {
+    let args: Vec<_> = args.collect();
+    output::set_colour(args::early_colour(&args));
+    let Cli { global, command } = match args::parse(&args) {
         Ok(cli) => cli,
         Err(ParseEnd::Show(text)) => {
             return output::print_text(&text.ansi().to_string()).map(|()| 0);
         }
-        Err(ParseEnd::Fail(error)) => return Err(error.into()),
+        Err(ParseEnd::Fail { error, help }) => {
+            if let Some(help) = help.filter(|_| io::stderr().is_terminal()) {
+                // Whoever cannot be shown the help gets the error all the same.
+                writeln!(anstream::stderr(), "{}", help.ansi()).ok();
+            }
+            return Err(error.into());
+        }
     };
     output::set_colour(global.color.choice());
     match command {

@@ -1,4 +1,5 @@
-//! Ends a command whose filter does not come back: at `--timeout`, or when it takes too much memory.
+//! Ends a command whose filter does not come back: at `--timeout`, when nobody reads what the command prints, or when
+//! the filter takes too much memory.
 
 use std::fs;
 use std::process;
@@ -8,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{TIMED_OUT, filter, output};
-use crate::core::error::{Error, ErrorKind};
+use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
 
 /// How long after the deadline the command may still end by itself.
@@ -27,8 +28,8 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts to watch. If there is no thread to be had, the command goes on unwatched.
-    pub(super) fn start(deadline: Option<Instant>) -> Watchdog {
+    /// Starts to watch. `Io` if there is no thread to be had.
+    pub(super) fn start(deadline: Option<Instant>) -> Result<Watchdog> {
         let watchdog = Watchdog {
             start: Instant::now(),
             deadline: Arc::default(),
@@ -38,8 +39,12 @@ impl Watchdog {
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || watch(start, &deadline))
-            .ok();
-        watchdog
+            .map_err(|cause| {
+                Error::new(ErrorKind::Io, "cannot start a thread to watch the filter")
+                    .hint("check the limits on memory and processes")
+                    .caused_by(cause)
+            })?;
+        Ok(watchdog)
     }
 
     /// Moves the deadline.
@@ -62,6 +67,9 @@ fn watch(start: Instant, deadline: &AtomicU64) {
         if start.elapsed() >= late {
             output::flush_for_exit();
             process::exit(i32::from(TIMED_OUT));
+        }
+        if output::stdout_is_closed() {
+            process::exit(0);
         }
         if private_memory().is_some_and(|bytes| bytes > filter::memory_limit()) {
             give_up(seq);

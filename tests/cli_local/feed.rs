@@ -204,6 +204,230 @@ fn an_error_in_a_stream_names_its_place_in_the_stream() {
     );
 }
 
+/// What a stream is made of, and what is wrong with it: the message up to its end, and the offset.
+const BAD: &[(&str, &str, &str, u64)] = &[
+    (
+        "jsonl",
+        "1\n  [1,x]\n",
+        "line 2: the text is not JSON: expected a value, found `x` at column 6",
+        7,
+    ),
+    (
+        "jsonl",
+        "1\n{\"n\":",
+        "line 2: the JSON ends before its value is complete at column 6",
+        7,
+    ),
+    (
+        "jsonl",
+        "\n\n1 2\n",
+        "line 3: the JSON value is complete, yet more follows it: found `2` at column 3",
+        4,
+    ),
+    (
+        "json",
+        "1\n[\n1\n}\n",
+        "line 2: the text is not JSON: expected `,` or `]`, found `}` at line 4, column 1",
+        6,
+    ),
+    (
+        "json",
+        "1\n 2 [\n\"a",
+        "line 2: the JSON ends before its value is complete at line 3, column 3",
+        9,
+    ),
+    (
+        "json",
+        "\n {\"n\":1}  x\n",
+        "line 2: the text is not JSON: expected a value, found `x` at column 11",
+        11,
+    ),
+    (
+        "seq",
+        "\u{1e}1\n\u{1e}2\u{1e}3\n",
+        "line 2: the number or name may be incomplete",
+        4,
+    ),
+    (
+        "seq",
+        "\n1\n",
+        "line 2: the text has no record separator",
+        1,
+    ),
+    (
+        "auto",
+        "data: 1\n\ndata: [x]\n\n",
+        "line 3: the text is not JSON: expected a value, found `x` at column 8",
+        16,
+    ),
+    (
+        "auto",
+        "data: 1\n\nid: 2\ndata: [1,\ndata: x]\n\n",
+        "line 4: the text is not JSON: expected a value, found `x`",
+        21,
+    ),
+];
+
+#[test]
+fn what_is_wrong_with_a_record_is_told_by_its_place_in_the_input() {
+    let place = Place::with_numbers(0);
+    let file = place.file("in");
+    let file = file.to_str().expect("UTF-8");
+    for (format, input, message, offset) in BAD {
+        std::fs::write(file, input).expect("a file");
+        for run in [
+            place.args(&["feed", "p", "-q", "--in", format, "-f", file]),
+            place.pipe(&format!("feed p -q --in {format}"), *input),
+        ] {
+            let error = &run.errors(2)[0];
+            let told = error["message"].as_str().expect("a message");
+            assert!(told.starts_with(message), "{input:?}: {error}");
+            assert_eq!(error["offset"], *offset, "{input:?}: {error}");
+            assert!(
+                told.contains(" at ") || !message.contains(" at "),
+                "{error}"
+            );
+        }
+        let error = &place
+            .args(&["feed", "p", "-q", "--in", format, "-f", file])
+            .errors(2)[0];
+        assert_eq!(error["path"], file);
+        assert!(
+            place
+                .pipe(&format!("feed p -q --in {format}"), *input)
+                .errors(2)[0]["path"]
+                .is_null()
+        );
+    }
+}
+
+#[test]
+fn a_record_that_is_too_large_is_told_by_its_place_in_the_input() {
+    let place = Place::new();
+    place.run("pool create p --size 64K").ok();
+    let ring = place.run("pool info p").json()["ring_size"]
+        .as_u64()
+        .expect("a number");
+    let half = usize::try_from(ring / 2).expect("small");
+    let file = place.file("in");
+    // The first is too large by itself, the second only with what the ring adds to it.
+    for length in [half + 1, half - 10] {
+        let large = format!("\"{}\"", "x".repeat(length - 2));
+        for (format, input, line, offset) in [
+            ("jsonl", format!("1\n {large}\n2\n"), 2, 3),
+            ("json", format!("1\n\n{large}\n2\n"), 3, 3),
+            ("seq", format!("\u{1e}1\n\u{1e}{large}\n\u{1e}2\n"), 2, 4),
+            (
+                "auto",
+                format!("data: 1\n\ndata: {large}\n\ndata: 2\n\n"),
+                3,
+                15,
+            ),
+        ] {
+            std::fs::write(&file, &input).expect("a file");
+            let run = place.args(&[
+                "feed",
+                "p",
+                "--in",
+                format,
+                "-e",
+                "skip",
+                "-f",
+                file.to_str().expect("UTF-8"),
+            ]);
+            assert_eq!(run.lines().len(), 2, "{format}");
+            let errors = run.errors(1);
+            let message = errors[0]["message"].as_str().expect("a message");
+            assert!(
+                message.starts_with(&format!("line {line}: "))
+                    && message.contains(&(ring / 2).to_string()),
+                "{format}: {message}"
+            );
+            assert_eq!(
+                (&errors[0]["offset"], &errors[0]["path"]),
+                (&json!(offset), &json!(file)),
+                "{format}: {message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn white_space_between_records_is_no_part_of_them() {
+    let place = Place::new();
+    place.run("pool create p --size 64K").ok();
+    let space = " ".repeat(100_000);
+    let lines = "\r\n".repeat(100_000);
+    for (format, input) in [
+        (
+            "auto",
+            format!("{space}{lines}[1]{space}\n{lines}{space}[2]{space}"),
+        ),
+        (
+            "jsonl",
+            format!("{space}{lines}[1]{space}\n{lines}{space}[2]{space}"),
+        ),
+        ("json", format!("{space}{lines}[1]{space}[2]{lines}")),
+        (
+            "seq",
+            format!("{lines}\u{1e}{space}[1]{space}\u{1e}{lines}[2]{lines}{space}"),
+        ),
+    ] {
+        place.pipe(&format!("feed p -q --in {format}"), input).ok();
+        assert_eq!(
+            place.run("follow p -n 2 --no-follow --data-only").ok(),
+            "[1]\n[2]\n",
+            "{format}"
+        );
+    }
+    assert_eq!(place.run("pool info p").json()["bounds"]["newest"], 8);
+}
+
+#[test]
+fn no_bad_record_keeps_the_others_out() {
+    let place = Place::with_numbers(0);
+    let deep = [100, 101].map(|depth| "[".repeat(depth) + &"]".repeat(depth));
+    let digits = "7".repeat(400);
+    let records = [
+        ("nope", false),
+        (&*deep[0], true),
+        (&*deep[1], false),
+        (&*digits, true),
+        ("{\"a\":1,\"a\":2}", true),
+        ("{\"a\":1}}", false),
+        ("'a'", false),
+        ("NaN", false),
+        ("\"\t\"", false),
+        ("[1,2", false),
+    ];
+    let input: String = records
+        .iter()
+        .map(|(text, _)| format!("{text}\n"))
+        .collect();
+    let input = [input.as_bytes(), b"\"\xff\"\n\"cut"].concat();
+    let run = place.pipe("feed p -e skip --in jsonl", input);
+    let good: Vec<_> = records
+        .iter()
+        .filter(|(_, good)| *good)
+        .map(|(text, _)| *text)
+        .collect();
+    let told: Vec<_> = run
+        .errors(1)
+        .iter()
+        .map(|error| {
+            error["message"]
+                .as_str()
+                .and_then(|message| message.split(':').next())
+                .map(str::to_owned)
+        })
+        .collect();
+    let lines = [1, 3, 6, 7, 8, 9, 10, 11, 12].map(|line| Some(format!("line {line}")));
+    assert_eq!(told, lines);
+    assert_eq!(run.lines().len(), good.len());
+    let kept = place.run("follow p --no-follow --data-only").ok();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), good);
+}
+
 #[test]
 fn skipping_reports_bad_records_and_appends_the_rest() {
     let place = Place::with_numbers(0);

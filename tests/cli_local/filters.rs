@@ -65,6 +65,33 @@ fn what_is_printed_is_what_is_stored() {
 }
 
 #[test]
+fn a_surrogate_without_partner_ends_no_follower() {
+    let place = Place::with_numbers(1);
+    let data = r#"{"\udc00":"\ud83d\ude00\ud800","n":2}"#;
+    place.args(&["feed", "p", data, "--tag", "t", "-q"]).ok();
+    let all = place
+        .args(&["follow", "p", "--no-follow", "--where", "true"])
+        .ok();
+    assert_eq!(all.lines().count(), 2);
+    let filter = ".data[\"\u{fffd}\"] == \"\u{1f600}\u{fffd}\"";
+    let shown = place
+        .args(&[
+            "follow",
+            "p",
+            "--no-follow",
+            "--data-only",
+            "--where",
+            filter,
+        ])
+        .ok();
+    assert_eq!(
+        shown,
+        format!("{data}\n"),
+        "what is printed is what is stored"
+    );
+}
+
+#[test]
 fn a_filter_that_does_not_compile_is_refused_before_anything_happens() {
     let place = Place::new();
     for filter in [

@@ -1,7 +1,9 @@
 //! `follow`, without filters in jq.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -51,6 +53,42 @@ fn since_is_inclusive_and_until_is_not() {
             .numbers(),
         [1]
     );
+}
+
+#[test]
+fn a_time_out_of_reach_is_before_or_after_everything() {
+    let place = Place::with_numbers(2);
+    let shows = |flags: &str| {
+        place
+            .run(&format!("follow p {flags} --no-follow"))
+            .numbers()
+    };
+    for late in [
+        "2554-07-22T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-23:59",
+    ] {
+        assert_eq!(shows(&format!("--since {late}")), NONE);
+        assert_eq!(shows(&format!("--until {late}")), [1, 2]);
+    }
+    for early in [
+        "1969-12-31T23:59:59Z",
+        "0000-01-01T00:00:00Z",
+        "99999999999999999999d",
+    ] {
+        assert_eq!(shows(&format!("--since {early}")), [1, 2]);
+        assert_eq!(shows(&format!("--until {early}")), NONE);
+    }
+}
+
+#[test]
+fn what_is_appended_before_a_start_in_the_future_is_not_shown() {
+    let place = Place::with_numbers(2);
+    let mut follow = place.spawn("follow p --since 2500-01-01T00:00:00Z --timeout 1s");
+    crate::signals::wait_for_handlers(&follow.child);
+    place.run("feed p {\"n\":3} -q").ok();
+    assert_eq!(follow.line(), "");
+    assert_eq!(follow.finish().code, Some(124));
 }
 
 #[test]
@@ -228,19 +266,39 @@ fn a_gap_may_be_an_error() {
 }
 
 #[test]
-fn it_notices_that_nobody_reads_while_nothing_comes() {
+fn it_notices_that_nobody_reads_while_nothing_comes_or_a_filter_runs() {
     let place = Place::with_numbers(1);
-    let mut follow = place.spawn("follow p -n 1");
-    follow.line();
-    let crate::support::Running { child, .. } = &mut follow;
-    drop(child.stderr.take());
-    let line = format!("{PLASMITE} follow p -n 1 | head -1");
-    let output = place
-        .command("sh")
-        .args(["-c", &line])
-        .output()
-        .expect("a shell");
-    assert!(output.status.success() && output.stderr.is_empty());
+    for (flags, lines) in [
+        ("", 1),
+        ("--where true", 1),
+        ("--no-notify", 1),
+        ("--where last(repeat(1))", 0),
+    ] {
+        let mut command = place.command(PLASMITE);
+        let mut follow = command
+            .args(format!("follow p -n 1 {flags}").split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut out = BufReader::new(follow.stdout.take().expect("piped"));
+        for _ in 0..lines {
+            out.read_line(&mut String::new()).expect("a line");
+        }
+        drop(out);
+        // Only a follower that never ends keeps this waiting to its end.
+        let patience = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            match follow.try_wait().expect("it can be asked") {
+                None if Instant::now() < patience => thread::sleep(Duration::from_millis(20)),
+                status => break status,
+            }
+        };
+        follow.kill().ok();
+        let run = follow.wait_with_output().expect("it ended");
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "{flags}");
+        assert!(run.stderr.is_empty(), "{flags}");
+    }
 }
 
 #[test]

@@ -97,6 +97,195 @@ fn sizes_and_times_show_an_accepted_form() {
 }
 
 #[test]
+fn an_error_in_the_command_line_says_which_part_of_it_and_what_to_read() {
+    let place = Place::with_numbers(1);
+    let told = [
+        (
+            "pool create x --size -1",
+            "--size cannot be `-1`: a size is",
+            "pool create",
+        ),
+        (
+            "pool create x --index-capacity -1",
+            "--index-capacity takes a whole number, not `-1`",
+            "pool create",
+        ),
+        (
+            "feed p 1 --create --create-size -1",
+            "--create-size cannot be `-1`: ",
+            "feed",
+        ),
+        (
+            "follow p --since -5s",
+            "--since cannot be `-5s`: a time is",
+            "follow",
+        ),
+        (
+            "follow p --until -5s",
+            "--until cannot be `-5s`: a time is",
+            "follow",
+        ),
+        (
+            "follow p --timeout -5s",
+            "--timeout cannot be `-5s`: a duration is",
+            "follow",
+        ),
+        (
+            "follow p --tail x",
+            "--tail takes a whole number, not `x`",
+            "follow",
+        ),
+        (
+            "follow p -n -1",
+            "--tail takes a whole number, not `-1`",
+            "follow",
+        ),
+        (
+            "follow p --from 18446744073709551616",
+            "--from takes a whole number up to 18446744073709551615",
+            "follow",
+        ),
+        ("fetch p -1", "SEQ takes a whole number, not `-1`", "fetch"),
+        ("fetch p", "SEQ is missing", "fetch"),
+        ("fetch", "POOL and SEQ are missing", "fetch"),
+        ("doctor", "POOL is missing", "doctor"),
+        (
+            "feed p 1 --retry 4294967296",
+            "--retry takes a whole number up to 4294967295",
+            "feed",
+        ),
+        (
+            "feed p 1 --retry-delay 1s",
+            "--retry is missing, and",
+            "feed",
+        ),
+        (
+            "feed p 1 --retry 1 --retry-delay -1s",
+            "--retry-delay cannot be `-1s`",
+            "feed",
+        ),
+        (
+            "feed p 1 --in xml",
+            "--in takes auto, jsonl, json or seq, not `xml`",
+            "feed",
+        ),
+        (
+            "feed p 1 -f x",
+            "DATA and --file exclude each other",
+            "feed",
+        ),
+        ("feed p 1 -q -q", "--quiet is given more than once", "feed"),
+        ("feed p 1 2", "`2` is one argument too many", "feed"),
+        ("feed p 1 -- -2", "`-2` is one argument too many", "feed"),
+        ("feed p -.5", "there is no option `-.5` here", "feed"),
+        ("follow p -n", "--tail needs a value", "follow"),
+        ("pool list -V", "there is no option `-V` here", "pool list"),
+        ("pool nonsense", "there is no command `nonsense`", "pool"),
+        ("", "there is no command to run", ""),
+        (
+            "--dir pool pool --color never",
+            "there is no command to run",
+            "pool",
+        ),
+    ];
+    for (line, message, command) in told {
+        let error = place.run(line).fails(2, "Usage");
+        let hint = format!(
+            "see `{}`",
+            format!("plasmite {command} --help").replace("  ", " ")
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(message)),
+            "{line}: {error}"
+        );
+        assert!(
+            error["hint"]
+                .as_str()
+                .is_some_and(|text| text.ends_with(&hint)),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_near_miss_is_told() {
+    let place = Place::new();
+    for (line, meant) in [
+        ("fech p 1", "perhaps `fetch` is meant"),
+        ("pool crate p", "perhaps `create` is meant"),
+        ("feed p --durabilty fast", "perhaps `--durability` is meant"),
+        ("feed p 1 --in jsnol", "perhaps `jsonl` is meant"),
+        ("version -V", "`plasmite --version` prints the version"),
+    ] {
+        let error = place.run(line).fails(2, "Usage");
+        assert!(error["hint"].to_string().contains(meant), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_value_may_begin_with_a_dash() {
+    let place = Place::with_numbers(0);
+    for (n, line) in [
+        "feed p -1e-3 -q --tag -x",
+        "feed -q p -0.5E+1 --tag --create",
+        "feed p -2",
+    ]
+    .iter()
+    .enumerate()
+    {
+        place.run(line).ok();
+        assert_eq!(
+            place.run("pool info p").json()["bounds"]["newest"],
+            n as u64 + 1
+        );
+    }
+    let all = place.run("follow p --no-follow --data-only").ok();
+    assert_eq!(all, "-1e-3\n-0.5E+1\n-2\n");
+    let shown = |flags: &str| {
+        place
+            .run(&format!("follow p --no-follow --data-only {flags}"))
+            .ok()
+    };
+    assert_eq!(shown("--tag -x"), "-1e-3\n");
+    assert_eq!(shown("--tag --create"), "-0.5E+1\n");
+    assert_eq!(shown("--where -.data>3"), "-0.5E+1\n");
+    assert_eq!(place.pipe("feed p -f - -q", "7").ok(), "");
+    place.run("feed p -f- -e skip -q").ok();
+}
+
+#[test]
+fn what_is_said_back_is_short_and_harmless() {
+    let place = Place::with_numbers(1);
+    let long = "l".repeat(100_000);
+    for bad in [long.as_str(), "\u{202e}\u{9b}\x1b[31m", "--\u{202e}"] {
+        let lines = [
+            vec!["fetch", "p", bad],
+            vec!["fetch", bad, "1", "x"],
+            vec!["fetch", bad, "\n"],
+            vec!["pool", bad],
+            vec!["feed", "p", "1", "--in", bad],
+            vec!["feed", "p", "1", bad],
+            vec!["feed", "p", "-f", bad],
+            vec!["follow", "p", "--since", bad],
+            vec!["follow", "p", "--where", bad],
+            vec!["follow", &long, "--no-follow"],
+        ];
+        for line in lines {
+            let run = place.args(&line);
+            let error = &run.errors(run.code.expect("a code"))[0];
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.len() < 500, "{}", message.len());
+            assert!(
+                !message.contains(['\u{202e}', '\u{9b}', '\x1b']),
+                "{message}"
+            );
+        }
+    }
+}
+
+#[test]
 fn global_flags_stand_anywhere() {
     let place = Place::new();
     let dir = place.file("elsewhere");
@@ -181,6 +370,7 @@ fn names_that_no_pool_can_have_are_refused() {
         "",
         ".",
         "..",
+        "a/..",
         "a\nb",
         "a\\b",
         "\u{85}",
@@ -193,7 +383,20 @@ fn names_that_no_pool_can_have_are_refused() {
     ] {
         let errors = place.args(&["pool", "create", "--", name]).errors(2);
         assert_eq!(errors[0]["kind"], "Usage", "{name:?}");
-        place.args(&["fetch", name, "1"]).fails(2, "Usage");
+        for args in [
+            &["fetch", name, "1"][..],
+            &["feed", name, "1"],
+            &["follow", name],
+        ] {
+            let error = place.args(args).fails(2, "Usage");
+            let typed: String = name.escape_debug().take(200).collect();
+            let typed = typed.replace(r"\\", r"\");
+            let message = error["message"].as_str().expect("a message");
+            assert!(
+                message.contains(&format!("`{typed}")),
+                "{name:?}: {message}"
+            );
+        }
     }
     place.args(&["pool", "create", &"n".repeat(200)]).ok();
 }
@@ -366,8 +569,39 @@ fn a_terminal_gets_text() {
     assert!(shown("PLS version").starts_with("plasmite "));
     assert!(shown("PLS feed p").contains("standard input is a terminal"));
     assert!(shown("PLS feed p 1").starts_with("2  2"));
+    for line in ["PLS", "PLS pool"] {
+        let help = shown(line);
+        assert!(
+            help.contains("\nUsage: plasmite ")
+                && help.contains("\nerror: there is no command to run\n"),
+            "{help}"
+        );
+        assert!(
+            shown(&format!("{line} > /dev/null")).contains("Usage: "),
+            "on standard error"
+        );
+    }
     assert!(on_a_terminal(&place, "PLS fetch p 1").contains("\x1b["));
-    assert!(!on_a_terminal(&place, "PLS fetch p 1 --color never").contains('\x1b'));
+    for line in [
+        "PLS fetch p 1",
+        "PLS --help",
+        "PLS pool",
+        "PLS",
+        "PLS fetch",
+        "PLS --nonsense",
+        "PLS fetch p 7",
+    ] {
+        let (program, rest) = line.split_at(3);
+        assert!(on_a_terminal(&place, line).contains("\x1b["), "{line}");
+        for plain in [
+            format!("{program} --color never{rest}"),
+            format!("{program} --color=never{rest}"),
+            format!("NO_COLOR=1 {line}"),
+        ] {
+            let shown = on_a_terminal(&place, &plain);
+            assert!(!shown.contains('\x1b'), "{plain}: {shown}");
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

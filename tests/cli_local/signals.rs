@@ -9,6 +9,15 @@ use crate::support::Place;
 
 /// Sends a signal to a process that has had the time to set its handlers up.
 pub(crate) fn send(signal: &str, child: &Child) {
+    wait_for_handlers(child);
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(sent.success());
+}
+
+pub(crate) fn wait_for_handlers(child: &Child) {
     let status = format!("/proc/{}/status", child.id());
     let handles_signals = || {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
@@ -22,11 +31,6 @@ pub(crate) fn send(signal: &str, child: &Child) {
     while !handles_signals() {
         thread::sleep(Duration::from_millis(1));
     }
-    let sent = Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .status()
-        .expect("kill");
-    assert!(sent.success());
 }
 
 #[test]

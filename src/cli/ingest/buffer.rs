@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memrchr};
 
 /// What may stand around a record on its line, as in `data: `, and not count.
 pub(super) const FRAMING: usize = b"data: \r".len();
@@ -13,11 +13,26 @@ pub(super) struct Buffer {
     start: usize,
     /// Where the first byte stands in the stream.
     base: u64,
+    /// White space that was dropped: before which of the bytes it stood, and how much.
+    dropped: (usize, u64),
     /// The line in which `start` is.
     line: u64,
+    /// Where in the stream that line begins.
+    line_start: u64,
     ended: bool,
     /// The longest record, in bytes.
     limit: usize,
+}
+
+/// A place in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: u64,
+    /// The place within the line, in bytes, from 1.
+    pub column: u64,
+    /// The place within the stream, in bytes, from 0.
+    pub offset: u64,
 }
 
 impl Buffer {
@@ -26,7 +41,9 @@ impl Buffer {
             bytes: Vec::new(),
             start: 0,
             base: 0,
+            dropped: (0, 0),
             line: 1,
+            line_start: 0,
             ended: false,
             limit,
         }
@@ -49,8 +66,19 @@ impl Buffer {
         self.limit
     }
 
-    pub(super) fn line(&self) -> u64 {
-        self.line
+    /// Where the next byte stands.
+    pub(super) fn here(&self) -> Place {
+        self.place(0)
+    }
+
+    /// Where the byte at `at` of `rest` stands, which is on the same line as the first.
+    pub(super) fn place(&self, at: usize) -> Place {
+        let offset = self.base + (self.start + at) as u64;
+        Place {
+            line: self.line,
+            column: offset - self.line_start + 1,
+            offset,
+        }
     }
 
     /// What has not been handed out.
@@ -60,14 +88,35 @@ impl Buffer {
 
     /// Gives up the next `count` bytes. They stay where they are until the next `push`.
     pub(super) fn consume(&mut self, count: usize) {
-        self.line += memchr_iter(b'\n', &self.rest()[..count]).count() as u64;
-        self.start += count;
+        let given_up = &self.bytes[self.start..self.start + count];
+        let lines = memchr_iter(b'\n', given_up).count() as u64;
+        let last = memrchr(b'\n', given_up).map(|last| self.start + last);
+        self.go_on(count);
+        self.line += lines;
+        if let Some(last) = last {
+            self.line_start = self.base + last as u64 + 1;
+        }
     }
 
     /// As `consume`, for bytes of which the last and no other is a newline.
     pub(super) fn consume_line(&mut self, count: usize) {
+        self.go_on(count);
         self.line += 1;
+        self.line_start = self.base + self.start as u64;
+    }
+
+    fn go_on(&mut self, count: usize) {
         self.start += count;
+        if self.start >= self.dropped.0 {
+            self.base += std::mem::take(&mut self.dropped.1);
+        }
+    }
+
+    /// Drops what follows the next `count` bytes, which is white space of the same line.
+    pub(super) fn drop_after(&mut self, count: usize) {
+        let end = self.start + count;
+        self.dropped = (end, self.dropped.1 + (self.bytes.len() - end) as u64);
+        self.bytes.truncate(end);
     }
 
     /// Gives up white space, and says whether anything else follows.
@@ -90,11 +139,6 @@ impl Buffer {
         &self.bytes[located]
     }
 
-    /// Where in the stream a located part begins.
-    pub(super) fn offset(&self, located: &Range<usize>) -> u64 {
-        self.base + located.start as u64
-    }
-
     /// Makes room for `count` bytes more.
     ///
     /// What is moved is at most what was handed out since the last move, or else a record's beginning,
@@ -107,6 +151,7 @@ impl Buffer {
         if self.start >= left || !fits {
             self.bytes.drain(..self.start);
             self.base += self.start as u64;
+            self.dropped.0 = self.dropped.0.saturating_sub(self.start);
             self.start = 0;
         }
         let needed = left + count;

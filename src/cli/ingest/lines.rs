@@ -13,6 +13,8 @@ pub(super) struct Lines {
     seen: usize,
     /// How many bytes are left of a line that holds several values, up to its newline.
     values: Option<usize>,
+    /// Whether what follows the `seen` bytes was white space so far, and too much of it to keep.
+    trailing: bool,
     /// Within a line that is too long and was reported.
     discarding: bool,
 }
@@ -23,13 +25,18 @@ impl Lines {
             several,
             seen: 0,
             values: None,
+            trailing: false,
             discarding: false,
         }
     }
 
     /// Whether the next line may show that these are not JSON Lines after all.
     pub(super) fn may_turn_out_otherwise(&self) -> bool {
-        self.several && self.values.is_none() && !self.discarding && self.seen == 0
+        self.several
+            && self.values.is_none()
+            && !self.trailing
+            && !self.discarding
+            && self.seen == 0
     }
 
     pub(super) fn next(&mut self, input: &mut Buffer) -> Option<Found> {
@@ -38,6 +45,9 @@ impl Lines {
         }
         if self.discarding {
             self.discard(input)?;
+        }
+        if self.trailing {
+            return self.trail(input);
         }
         if self.seen == 0 && !input.skip_space() {
             return None;
@@ -55,28 +65,29 @@ impl Lines {
     /// Hands out the line of `length` bytes.
     fn line(&mut self, input: &mut Buffer, length: usize, has_newline: bool) -> Found {
         self.seen = 0;
-        let line = input.line();
+        let place = input.here();
         let text = &input.rest()[..length];
         let text = &text[..trimmed_len(text)];
-        if length <= input.limit() && self.several && holds_several(text) {
+        let fits = text.len() <= input.limit();
+        if fits && self.several && holds_several(text) {
             return self.value(input, text.len());
         }
-        let found = match length <= input.limit() {
+        let found = match fits {
             true => Text::Input(input.locate(0..text.len())),
-            false => Text::Bad(too_long(line, input.limit())),
+            false => Text::Bad(too_long(input.limit())),
         };
         match has_newline {
             true => input.consume_line(length + 1),
             false => input.consume(length),
         }
-        Found { line, text: found }
+        Found { place, text: found }
     }
 
     /// Hands out the first value of the `left` bytes, which hold nothing but values.
     fn value(&mut self, input: &mut Buffer, left: usize) -> Found {
-        let line = input.line();
         let text = &input.rest()[..left];
         let begin = text.iter().take_while(|byte| is_space(**byte)).count();
+        let place = input.place(begin);
         let mut values = values_of(&text[begin..]);
         let end = match values.next() {
             Some(Ok(_)) => begin + values.byte_offset(),
@@ -85,20 +96,55 @@ impl Lines {
         let found = Text::Input(input.locate(begin..end));
         input.consume(end);
         self.values = (end < left).then_some(left - end);
-        Found { line, text: found }
+        Found { place, text: found }
     }
 
-    /// Reports a line that is too long although its end has not come.
+    /// Reports a line that is too long although its end has not come; drops the white space that it ends with so far.
     fn cut_short(&mut self, input: &mut Buffer) -> Option<Found> {
         if self.seen <= input.limit() {
             return None;
         }
-        let line = input.line();
-        let text = Text::Bad(too_long(line, input.limit()));
+        let length = trimmed_len(input.rest());
+        if length > input.limit() {
+            return Some(self.report(input));
+        }
+        input.drop_after(length);
+        self.seen = length;
+        self.trailing = true;
+        None
+    }
+
+    /// Goes on in the white space after a text of `seen` bytes. Anything but the line's end makes the line too long.
+    fn trail(&mut self, input: &mut Buffer) -> Option<Found> {
+        let more = &input.rest()[self.seen..];
+        let next = more
+            .iter()
+            .position(|byte| *byte == b'\n' || !is_space(*byte));
+        match next.map(|at| (self.seen + at, more[at])) {
+            None if !input.has_ended() => {
+                input.drop_after(self.seen);
+                return None;
+            }
+            Some((_, byte)) if byte != b'\n' => {
+                self.trailing = false;
+                return Some(self.report(input));
+            }
+            end => {
+                self.trailing = false;
+                let length = end.map_or(input.rest().len(), |(at, _)| at);
+                Some(self.line(input, length, end.is_some()))
+            }
+        }
+    }
+
+    /// Reports the line as too long, and discards its beginning.
+    fn report(&mut self, input: &mut Buffer) -> Found {
+        let place = input.here();
+        let text = Text::Bad(too_long(input.limit()));
         input.consume(self.seen);
         self.seen = 0;
         self.discarding = true;
-        Some(Found { line, text })
+        Found { place, text }
     }
 
     fn discard(&mut self, input: &mut Buffer) -> Option<()> {

@@ -115,8 +115,7 @@ impl Seq {
     /// or name that may have been longer.
     fn cut_off(&mut self, input: &mut Buffer, end: usize) -> Found {
         if self.scanner.is_at_top() && !input.rest().starts_with(b"\"") {
-            let line = input.line();
-            return self.report(input, end, State::Between, unconfirmed(line));
+            return self.report(input, end, State::Between, unconfirmed());
         }
         let length = trimmed_len(&input.rest()[..end]);
         self.hand_out(input, length, end)
@@ -129,9 +128,13 @@ impl Seq {
             .position(|byte| !matches!(byte, b' ' | b'\t' | b'\r'))
             .map(|found| self.seen + found);
         self.seen = next.unwrap_or(rest.len());
-        if self.seen > input.limit() {
+        if length > input.limit() {
             self.state = State::Bad(Fault::Text);
             return Some(None);
+        }
+        if self.seen > input.limit() {
+            // So much white space confirms the text as well as a newline does; it need not be kept.
+            return Some(Some(self.hand_out(input, length, self.seen)));
         }
         match next.map(|next| rest[next]) {
             Some(b'\n') => Some(Some(self.hand_out(input, length, self.seen + 1))),
@@ -149,7 +152,7 @@ impl Seq {
         let rest = input.rest();
         let separator = memchr(SEPARATOR, &rest[self.seen..]).map(|found| self.seen + found);
         self.seen = separator.unwrap_or(rest.len());
-        let (line, end) = (input.line(), self.seen);
+        let end = self.seen;
         let is_over = separator.is_some() || input.has_ended();
         let then = match is_over {
             true => State::Between,
@@ -162,11 +165,11 @@ impl Seq {
                 is_over.then_some(None)
             }
             _ if end > input.limit() => {
-                let error = too_long(line, input.limit());
+                let error = too_long(input.limit());
                 Some(Some(self.report(input, end, then, error)))
             }
             _ if !is_over => None,
-            Fault::Stray => Some(Some(self.report(input, end, then, stray(line)))),
+            Fault::Stray => Some(Some(self.report(input, end, then, stray()))),
             Fault::Text => {
                 let length = trimmed_len(&rest[..end]);
                 Some(Some(self.hand_out(input, length, end)))
@@ -177,7 +180,7 @@ impl Seq {
     /// Hands out `length` bytes of the `end` bytes that this record takes up.
     fn hand_out(&mut self, input: &mut Buffer, length: usize, end: usize) -> Found {
         let found = Found {
-            line: input.line(),
+            place: input.here(),
             text: Text::Input(input.locate(0..length)),
         };
         input.consume(end);
@@ -187,7 +190,7 @@ impl Seq {
 
     fn report(&mut self, input: &mut Buffer, end: usize, then: State, error: Error) -> Found {
         let found = Found {
-            line: input.line(),
+            place: input.here(),
             text: Text::Bad(error),
         };
         input.consume(end);
@@ -202,17 +205,15 @@ impl Seq {
     }
 }
 
-fn unconfirmed(line: u64) -> Error {
-    let message = format!(
-        "The number or name at line {line} may be incomplete: no white space follows it before the record ends"
-    );
+fn unconfirmed() -> Error {
+    let message =
+        "the number or name may be incomplete: no white space follows it before the record ends";
     Error::new(ErrorKind::Usage, message)
         .hint("end every text of a JSON sequence with a newline, as RFC 7464 asks")
 }
 
-fn stray(line: u64) -> Error {
-    let message =
-        format!("The text at line {line} has no record separator (the byte 0x1e) before it");
+fn stray() -> Error {
+    let message = "the text has no record separator (the byte 0x1e) before it";
     Error::new(ErrorKind::Usage, message).hint(
         "put one before every text of a JSON sequence, or read the input with --in jsonl or --in json",
     )

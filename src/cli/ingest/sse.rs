@@ -2,14 +2,16 @@
 
 use memchr::memchr;
 
-use super::buffer::{Buffer, FRAMING, trimmed_len};
+use super::buffer::{Buffer, FRAMING, Place, trimmed_len};
 use super::{Found, Text, too_long};
 
 pub(super) struct Sse {
     /// The data of the event so far, its lines joined by newlines.
     data: Vec<u8>,
-    /// The line of the first of them.
-    first_line: Option<u64>,
+    /// Where the first of them begins.
+    first: Option<Place>,
+    /// How many they are.
+    lines: usize,
     /// How many bytes are known to hold no newline.
     seen: usize,
     /// The event's data is too long, as was reported: the rest goes up to the blank line.
@@ -22,7 +24,8 @@ impl Sse {
     pub(super) fn new() -> Sse {
         Sse {
             data: Vec::new(),
-            first_line: None,
+            first: None,
+            lines: 0,
             seen: 0,
             reported: false,
             headless: false,
@@ -35,7 +38,7 @@ impl Sse {
     }
 
     pub(super) fn next(&mut self, input: &mut Buffer) -> Option<Found> {
-        if self.first_line.is_none() {
+        if self.first.is_none() {
             self.data.clear();
         }
         loop {
@@ -52,13 +55,15 @@ impl Sse {
     }
 
     fn line(&mut self, input: &mut Buffer, length: usize, has_newline: bool) -> Option<Found> {
-        let line = input.line();
         let text = &input.rest()[..length];
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let found = match self.headless {
             true => None,
             false if text.is_empty() => self.dispatch(),
-            false => data_of(text).and_then(|data| self.add(data, line, input.limit())),
+            false => data_of(text).and_then(|data| {
+                let place = input.place(text.len() - data.len());
+                self.add(data, place, input.limit())
+            }),
         };
         self.headless = false;
         self.seen = 0;
@@ -69,14 +74,15 @@ impl Sse {
         found
     }
 
-    fn add(&mut self, data: &[u8], line: u64, limit: usize) -> Option<Found> {
+    fn add(&mut self, data: &[u8], place: Place, limit: usize) -> Option<Found> {
         if self.reported {
             return None;
         }
-        match self.first_line {
+        match self.first {
             Some(_) => self.data.push(b'\n'),
-            None => self.first_line = Some(line),
+            None => self.first = Some(place),
         }
+        self.lines += 1;
         if data.len() > limit.saturating_sub(self.data.len()) {
             return self.report(limit);
         }
@@ -87,20 +93,22 @@ impl Sse {
     /// Ends the event, whose data is a record unless it is blank.
     fn dispatch(&mut self) -> Option<Found> {
         self.reported = false;
-        let line = self.first_line.take()?;
+        let place = self.first.take()?;
+        let is_one_line = std::mem::take(&mut self.lines) == 1;
         self.data.truncate(trimmed_len(&self.data));
         (!self.data.is_empty()).then_some(Found {
-            line,
-            text: Text::Joined,
+            place,
+            text: Text::Joined { is_one_line },
         })
     }
 
     fn report(&mut self, limit: usize) -> Option<Found> {
-        let line = self.first_line.take()?;
+        let place = self.first.take()?;
+        self.lines = 0;
         self.data.clear();
         self.reported = true;
-        let text = Text::Bad(too_long(line, limit));
-        Some(Found { line, text })
+        let text = Text::Bad(too_long(limit));
+        Some(Found { place, text })
     }
 
     /// Discards what has come of a line that is too long for any record.
@@ -109,16 +117,14 @@ impl Sse {
         if !self.headless && self.seen <= input.limit().saturating_add(FRAMING) {
             return None;
         }
-        let is_data = !self.headless && data_of(input.rest()).is_some();
-        let line = input.line();
+        let data = data_of(input.rest()).filter(|_| !self.headless);
+        let place = data.map(|data| input.place(input.rest().len() - data.len()));
         let limit = input.limit();
         input.consume(self.seen);
         self.seen = 0;
         self.headless = true;
-        if !is_data || self.reported {
-            return None;
-        }
-        self.first_line.get_or_insert(line);
+        let place = place.filter(|_| !self.reported)?;
+        self.first.get_or_insert(place);
         self.report(limit)
     }
 }

@@ -229,7 +229,7 @@ const TABLE: &[Row] = {
                 "1 good {}",
                 "1 good \"a\"",
                 "1 good 4",
-                "1 error The number or name at line 1",
+                "1 error the number or name may",
             ],
         ),
         (
@@ -237,7 +237,7 @@ const TABLE: &[Row] = {
             NO_LIMIT,
             "\u{1e}12\u{1e}{\"a\":\u{1e}\"b\u{1e}{}\n",
             &[
-                "1 error The number or name at line 1",
+                "1 error the number or name may",
                 "1 bad {\"a\":",
                 "1 bad \"b",
                 "1 good {}",
@@ -248,9 +248,9 @@ const TABLE: &[Row] = {
             NO_LIMIT,
             "{}\n\u{1e}{}\n{}\n\u{1e}1 2\n\u{1e}{}x\n",
             &[
-                "1 error The text at line 1 has no",
+                "1 error the text has no",
                 "2 good {}",
-                "3 error The text at line 3 has no",
+                "3 error the text has no",
                 "4 bad 1 2",
                 "5 bad {}x",
             ],
@@ -288,12 +288,45 @@ const TABLE: &[Row] = {
             "1234\n12345\n1234 \n 1\n",
             &[
                 "1 good 1234",
-                "2 error The record at line 2 is longer",
-                "3 error The record at line 3",
+                "2 error the record is longer",
+                "3 good 1234",
                 "4 good 1",
             ],
         ),
-        (Jsonl, 4, "1234567890", &["1 error The record at line 1"]),
+        (
+            Jsonl,
+            4,
+            "1234      \n12345 \n1 2       3\n 1         ",
+            &[
+                "1 good 1234",
+                "2 error the record is longer",
+                "3 error the record is longer",
+                "4 good 1",
+            ],
+        ),
+        (
+            Auto,
+            4,
+            "1 2         \n1           2\n{}",
+            &[
+                "1 good 1",
+                "1 good 2",
+                "2 error the record is longer",
+                "3 good {}",
+            ],
+        ),
+        (
+            Seq,
+            4,
+            "\u{1e}        [1]         \n\u{1e}2          x\n\u{1e}3   ",
+            &[
+                "1 good [1]",
+                "2 good 2",
+                "2 error the text has no",
+                "3 good 3",
+            ],
+        ),
+        (Jsonl, 4, "1234567890", &["1 error the record is longer"]),
         (
             Jsonl,
             4,
@@ -306,11 +339,11 @@ const TABLE: &[Row] = {
             "1234 12345 [12] [123] \"ab\" \"abc\" 1",
             &[
                 "1 good 1234",
-                "1 error The record at line 1",
+                "1 error the record is longer",
                 "1 good [12]",
-                "1 error The record",
+                "1 error the record",
                 "1 good \"ab\"",
-                "1 error The record",
+                "1 error the record",
                 "1 good 1",
             ],
         ),
@@ -318,31 +351,31 @@ const TABLE: &[Row] = {
             Json,
             4,
             "[1, 2, 3, ], 4]\n5\n{}\n6",
-            &["1 error The record at line 1", "3 good {}", "4 good 6"],
+            &["1 error the record is longer", "3 good {}", "4 good 6"],
         ),
         (
             Json,
             4,
             "[}xxxxxxxxxx\n7\n[1]\n1234",
-            &["1 error The record at line 1", "3 good [1]", "4 good 1234"],
+            &["1 error the record is longer", "3 good [1]", "4 good 1234"],
         ),
         (
             Json,
             4,
             "[xxxxxxx\n{}\n2",
-            &["1 error The record at line 1", "2 good {}", "3 good 2"],
+            &["1 error the record is longer", "2 good {}", "3 good 2"],
         ),
-        (Json, 4, "12345", &["1 error The record at line 1"]),
+        (Json, 4, "12345", &["1 error the record is longer"]),
         (
             Seq,
             4,
             "\u{1e}[12]\n\u{1e}[123]\n\u{1e}12345\n\u{1e}[x]\n\u{1e}[xxxx]\n\u{1e}1\n",
             &[
                 "1 good [12]",
-                "2 error The record at line 2",
-                "3 error The record at line 3",
+                "2 error the record is longer",
+                "3 error the record is longer",
                 "4 bad [x]",
-                "5 error The record",
+                "5 error the record",
                 "6 good 1",
             ],
         ),
@@ -352,10 +385,10 @@ const TABLE: &[Row] = {
             "data: 1234\n\ndata: 12345\ndata: 1\n\ndata: 12\ndata: 3\n\ndata: 12\ndata: 34\n\ndata: 123456789\n:\n\n: 1234567890\ndata: 1\n\n",
             &[
                 "1 good 1234",
-                "3 error The record at line 3",
+                "3 error the record is longer",
                 "6 bad 12\n3",
-                "9 error The record at line 9",
-                "12 error The record at line 12",
+                "9 error the record is longer",
+                "12 error the record is longer",
                 "16 good 1",
             ],
         ),
@@ -486,6 +519,89 @@ fn a_record_over_the_limit_is_discarded_as_it_comes() {
         assert_eq!(found.len(), 2, "{format:?} {found:?}");
         assert!(found[0].contains("is longer than 10000 bytes"), "{found:?}");
         assert!(found[1].ends_with("good {}"), "{found:?}");
+    }
+}
+
+#[test]
+fn white_space_between_records_takes_no_memory_and_does_not_count() {
+    const LIMIT: usize = 10_000;
+    let space = " ".repeat(1_000);
+    let lines = "\n".repeat(1_000);
+    for (format, before, record) in [
+        (Format::Jsonl, "", "{} "),
+        (Format::Auto, "", "1 2 "),
+        (Format::Json, "", "{} "),
+        (Format::Json, "", "12 "),
+        (Format::Seq, "\u{1e}", "{} "),
+        (Format::Seq, "\u{1e}", "12 "),
+    ] {
+        for filler in [&space, &lines] {
+            let mut ingest = Ingest::new(format, LIMIT);
+            let mut found = Vec::new();
+            let fillers = || std::iter::repeat_n(filler.as_str(), 200);
+            for piece in fillers()
+                .chain([before, record])
+                .chain(fillers())
+                .chain(["\n"])
+            {
+                ingest.push(piece.as_bytes());
+                take_all(&mut ingest, &mut found);
+                assert!(
+                    ingest.input.capacity() <= LIMIT + filler.len() + buffer::FRAMING,
+                    "{format:?}"
+                );
+            }
+            ingest.finish();
+            take_all(&mut ingest, &mut found);
+            assert!(
+                !found.is_empty() && found.iter().all(|record| record.contains(" good ")),
+                "{format:?} {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_record_knows_where_it_starts() {
+    for (format, limit, input, _) in TABLE {
+        for chunk in [1, input.len().max(1)] {
+            let mut ingest = Ingest::new(*format, *limit);
+            let mut places = Vec::new();
+            for piece in input.as_bytes().chunks(chunk).map(Some).chain([None]) {
+                match piece {
+                    Some(piece) => ingest.push(piece),
+                    None => ingest.finish(),
+                }
+                while let Some(record) = ingest.next() {
+                    let text = record
+                        .text
+                        .ok()
+                        .filter(|_| record.is_verbatim)
+                        .map(<[u8]>::to_vec);
+                    places.push((record.place, text));
+                }
+            }
+            for (place, text) in places {
+                let (before, rest) = input
+                    .as_bytes()
+                    .split_at(usize::try_from(place.offset).unwrap());
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line_start = before
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |at| at + 1);
+                let column = before.len() - line_start + 1;
+                assert_eq!(
+                    (place.line, place.column),
+                    (line as u64, column as u64),
+                    "{format:?} {input:?}"
+                );
+                assert!(
+                    text.is_none_or(|text| rest.starts_with(&text)),
+                    "{format:?} {input:?} {place:?}"
+                );
+            }
+        }
     }
 }
 
@@ -645,11 +761,11 @@ fn take_all(ingest: &mut Ingest, found: &mut Vec<String>) {
                 };
                 format!(
                     "{} {verdict} {}",
-                    record.line,
+                    record.place.line,
                     String::from_utf8_lossy(text)
                 )
             }
-            Err(error) => format!("{} error {error}", record.line),
+            Err(error) => format!("{} error {error}", record.place.line),
         });
     }
 }

@@ -204,7 +204,7 @@ impl Values {
     /// Hands out `length` bytes of the `end` bytes that this record takes up.
     fn hand_out(&mut self, input: &mut Buffer, length: usize, end: usize) -> Found {
         let found = Found {
-            line: input.line(),
+            place: input.here(),
             text: Text::Input(input.locate(0..length)),
         };
         input.consume(end);
@@ -214,14 +214,14 @@ impl Values {
 
     /// Reports a record that is too long, of which `count` bytes were seen.
     fn report(&mut self, input: &mut Buffer, count: usize, then: State) -> Found {
-        let line = input.line();
+        let place = input.here();
         input.consume(count);
         self.seen = 0;
         self.state = then;
         self.scanner.behead();
         Found {
-            line,
-            text: Text::Bad(too_long(line, input.limit())),
+            place,
+            text: Text::Bad(too_long(input.limit())),
         }
     }
 
