@@ -7,6 +7,7 @@
     reason = "helpers of tests, which the lint does not tell from other code"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,27 @@ fn every_session_of_the_spec_runs_as_it_is_shown() {
         let (_, out) = place.shell(&line);
         assert_eq!(out, shown, "$ {line}");
     }
+}
+
+/// An id that two clauses have names neither.
+#[test]
+fn every_clause_has_an_id_of_its_own() {
+    let mut ids = BTreeSet::new();
+    for name in documents() {
+        for line in read(&name).lines() {
+            let Some((id, _)) = line
+                .strip_prefix("**[")
+                .and_then(|rest| rest.split_once("]**"))
+            else {
+                continue;
+            };
+            assert!(
+                ids.insert(id.to_owned()) || !name.starts_with("spec/"),
+                "{name}: {id} is there twice"
+            );
+        }
+    }
+    assert!(ids.len() > 400, "only {} clauses were found", ids.len());
 }
 
 #[test]
