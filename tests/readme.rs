@@ -88,7 +88,10 @@ fn every_session_of_the_spec_runs_as_it_is_shown() {
 #[test]
 fn every_clause_has_an_id_of_its_own() {
     let mut ids = BTreeSet::new();
-    for name in documents() {
+    let specs = documents()
+        .into_iter()
+        .filter(|name| name.starts_with("spec/"));
+    for name in specs {
         for line in read(&name).lines() {
             let Some((id, _)) = line
                 .strip_prefix("**[")
@@ -96,10 +99,7 @@ fn every_clause_has_an_id_of_its_own() {
             else {
                 continue;
             };
-            assert!(
-                ids.insert(id.to_owned()) || !name.starts_with("spec/"),
-                "{name}: {id} is there twice"
-            );
+            assert!(ids.insert(id.to_owned()), "{name}: {id} is there twice");
         }
     }
     assert!(ids.len() > 400, "only {} clauses were found", ids.len());
