@@ -47,7 +47,15 @@ fn feed_value(
     let mut feeder = Feeder::new(args, form, work);
     // Bad data is refused before anything is created for it.
     let pushed = feeder.batch.push_json(data, &feeder.tags);
-    pushed.map_err(|error| reworded(&error, lower_case_start(error.message())))?;
+    pushed.map_err(|error| {
+        let error = reworded(&error, lower_case_start(error.message()));
+        match data.first().is_some_and(u8::is_ascii_alphabetic) {
+            true => error.hint(
+                "plain text needs JSON's quotes within those of the shell, as in '\"hello\"'",
+            ),
+            false => error,
+        }
+    })?;
     let pool = open_pool(global, args)?;
     feeder.append(&pool)?;
     Ok(0)

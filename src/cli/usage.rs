@@ -135,6 +135,10 @@ impl Complaint<'_> {
         {
             return Some(format!("perhaps `{meant}` is meant"));
         }
+        let is_missing = self.error.kind() == ClapErrorKind::MissingRequiredArgument;
+        if is_missing && command_named(self.args) == "plasmite doctor" {
+            return Some("name a pool, or check all of them with --all".to_owned());
+        }
         if self.error.kind() != ClapErrorKind::UnknownArgument {
             return None;
         }

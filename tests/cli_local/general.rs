@@ -218,9 +218,16 @@ fn a_near_miss_is_told() {
         ("feed p --durabilty fast", "perhaps `--durability` is meant"),
         ("feed p 1 --in jsnol", "perhaps `jsonl` is meant"),
         ("version -V", "`plasmite --version` prints the version"),
+        ("doctor", "with --all"),
+        ("feed p hello --create", "as in '\"hello\"'"),
     ] {
         let error = place.run(line).fails(2, "Usage");
-        assert!(error["hint"].to_string().contains(meant), "{line}: {error}");
+        assert!(
+            error["hint"]
+                .as_str()
+                .is_some_and(|hint| hint.contains(meant)),
+            "{line}: {error}"
+        );
     }
 }
 

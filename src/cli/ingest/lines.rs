@@ -123,11 +123,11 @@ impl Lines {
         match next.map(|at| (self.seen + at, more[at])) {
             None if !input.has_ended() => {
                 input.drop_after(self.seen);
-                return None;
+                None
             }
             Some((_, byte)) if byte != b'\n' => {
                 self.trailing = false;
-                return Some(self.report(input));
+                Some(self.report(input))
             }
             end => {
                 self.trailing = false;
