@@ -14,6 +14,11 @@ use super::memory::{Bell, LockWait, Memory, WriterLock};
 use super::plan::{Before, Plan, Stamps, claim, plan_append};
 use super::pool::Pool;
 
+/// So many reclaimed frames are walked before the first one that stays is looked for.
+const WALK: u32 = 4;
+/// How far that is looked for, in bytes. Longer frames are few to a batch, and walked.
+const LOOK: u64 = 4096;
+
 /// What was appended: the seqs `first_seq ..= last_seq`, and the newest time among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -93,10 +98,20 @@ impl<M: Memory> Pool<M> {
 
     /// The first frame at or after `floor`. A damaged header on the way is passed over: an append never fails
     /// because of an old frame.
+    ///
+    /// A large batch reclaims many small frames. Each step from one to the next waits for its header to come from
+    /// memory, so after a few of them the frame is looked for where it has to be, which it is told by its header alone.
     fn survivor(&self, before: &Before, floor: u64) -> u64 {
         let last = before.control.last;
         let mut position = before.control.oldest;
+        let mut steps = 0;
         while position < floor {
+            if steps == WALK
+                && let Some(frame) = self.resync(floor, last.min(floor + LOOK))
+            {
+                return frame.position;
+            }
+            steps += 1;
             position = match self.header_exclusive(position) {
                 Ok(frame) if frame.end() <= last => frame.end(),
                 _ => self

@@ -7,6 +7,7 @@ use super::frame::Entry;
 use super::geometry::Geometry;
 use super::header::Header;
 use super::heap::{HeapLock, HeapMemory, NoBell};
+use super::index::{Found, Key};
 use super::layout::*;
 use super::memory::{LockWait, Memory};
 use super::pool::{Pool, Recovery, delete};
@@ -329,6 +330,42 @@ fn a_hole_is_a_gap_to_a_cursor_and_not_found_to_a_fetch() {
     assert_eq!(get(&pool, 3).unwrap_err().kind(), ErrorKind::NotFound);
     assert!(append_at(&pool, &[(4, 1000)]).is_err());
     assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
+}
+
+/// Guards against a batch that reclaims more than it has to, or leaves `oldest` between two frames, where it looks for
+/// the first frame that stays rather than walking to it.
+#[test]
+fn what_a_batch_reclaims_ends_at_the_first_frame_that_stays() {
+    let pool = pool_with(None);
+    let ring = pool.geometry().ring_size;
+    let (mut frames, mut seen) = (vec![pool.newest().unwrap()], 0);
+    for round in 0..400usize {
+        let data = "7".repeat(1 + round * 37 % 900);
+        let batch = vec![data.as_str(); 1 + round * 7 % 19];
+        let appended = append(&pool, &batch);
+        frames.extend((appended.first_seq..=appended.last_seq).map(|seq| {
+            match pool.find(Key::Seq(seq)).unwrap() {
+                Found::Frame(frame) => frame,
+                Found::Beyond(_) => panic!("message {seq} is not there"),
+            }
+        }));
+        let floor = frames.last().unwrap().end().saturating_sub(ring);
+        let expected = frames.iter().find(|frame| frame.position >= floor).unwrap();
+        let oldest = pool.control().unwrap().oldest;
+        assert_eq!(oldest, expected.position, "round {round}");
+        seen += usize::from(
+            frames
+                .iter()
+                .filter(|frame| frame.position < oldest)
+                .count()
+                > 5,
+        );
+        frames.retain(|frame| frame.position >= oldest);
+    }
+    assert!(
+        seen > 50,
+        "only {seen} rounds reclaimed more than five frames"
+    );
 }
 
 #[test]
