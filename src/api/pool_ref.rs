@@ -37,13 +37,10 @@ impl PoolRef {
         if !text.contains('/') {
             return PoolRef::named(text.strip_suffix(SUFFIX).unwrap_or(text));
         }
-        let path = Path::new(text);
-        let file = match path.file_name().and_then(|name| name.to_str()) {
-            Some(file) if !text.ends_with('/') => file,
-            _ => "",
-        };
+        // Not `Path::file_name`, to which `a/.` is `a`.
+        let file = text.rsplit('/').next().unwrap_or_default();
         check_name(file.strip_suffix(SUFFIX).unwrap_or(file))?;
-        Ok(PoolRef::Path(path.to_owned()))
+        Ok(PoolRef::Path(PathBuf::from(text)))
     }
 
     /// The pool of this name in the client's directory.
@@ -166,6 +163,7 @@ mod tests {
             "a\\b",
             &long,
             "dir/..",
+            "dir/.",
             "dir/",
             ".plasmite",
             "http://h/p",

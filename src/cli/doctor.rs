@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::args::{DoctorArgs, Global};
 use super::output::{self, style, visible};
-use super::{Outcome, Stop};
+use super::{Outcome, Stop, open};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
 }
 
 fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
-    let reference = PoolRef::parse(pool)?;
+    let reference = open::pool_ref(pool)?;
     let client = global.client_for(&reference)?;
     let report = client.verify_pool(&reference)?;
     let path = reference

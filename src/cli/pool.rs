@@ -3,11 +3,11 @@
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::Outcome;
 use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, PoolCommand};
 use super::output::{self, style, visible};
 use super::size::show_size;
-use crate::api::{Bounds, Client, CreateOptions, PoolEntry, PoolInfo, PoolRef, Timestamp};
+use super::{Outcome, open};
+use crate::api::{Bounds, Client, CreateOptions, PoolEntry, PoolInfo, Timestamp};
 use crate::core::error::{Error, Result};
 use crate::policy;
 use crate::wire::{ErrorFields, error_fields};
@@ -27,7 +27,7 @@ fn create(global: &Global, args: &CreateArgs) -> Outcome {
         index_capacity: args.index_capacity,
     };
     let create_one = |name: &str| {
-        let pool = PoolRef::parse(name)?;
+        let pool = open::pool_ref(name)?;
         global
             .client_for(&pool)?
             .create_pool(&pool, options)?
@@ -61,7 +61,7 @@ fn list(global: &Global, flag: JsonFlag) -> Outcome {
 }
 
 fn info(global: &Global, args: &InfoArgs) -> Outcome {
-    let pool = PoolRef::parse(&args.pool)?;
+    let pool = open::pool_ref(&args.pool)?;
     let info = global.client_for(&pool)?.open_pool_to_read(&pool)?.info()?;
     if wants_json(args.json) {
         output::print_json(&info)?;
@@ -73,7 +73,7 @@ fn info(global: &Global, args: &InfoArgs) -> Outcome {
 
 fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
     let delete_one = |name: &str| {
-        let pool = PoolRef::parse(name)?;
+        let pool = open::pool_ref(name)?;
         let path = global.client_for(&pool)?.delete_pool(&pool)?;
         Ok(Deleted {
             pool: name.to_owned(),

@@ -486,7 +486,7 @@ fn an_append_never_fails_because_of_an_old_frame() {
 fn damage_is_reported_where_it_is_and_the_rest_stays_readable() {
     let pool = pool_with(None);
     fill(&pool, 30);
-    let super::index::Found::Frame(hurt) = pool.find(super::index::Key::Seq(10)).unwrap() else {
+    let Found::Frame(hurt) = pool.find(Key::Seq(10)).unwrap() else {
         panic!()
     };
     let word = pool.geometry().word_at(hurt.position + 100 / 8 * 8);
@@ -535,7 +535,7 @@ fn a_recovery_goes_up_to_the_first_break_and_never_reuses_a_seq() {
     fill(&pool, 30);
     pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
     fill(&pool, 10);
-    let super::index::Found::Frame(torn) = pool.find(super::index::Key::Seq(35)).unwrap() else {
+    let Found::Frame(torn) = pool.find(Key::Seq(35)).unwrap() else {
         panic!()
     };
     pool.memory()
@@ -554,7 +554,7 @@ fn a_recovery_cuts_an_incomplete_batch() {
     let pool = pool_with(None);
     append(&pool, &["1"]);
     append(&pool, &["2", "3", "4"]);
-    let super::index::Found::Frame(torn) = pool.find(super::index::Key::Seq(4)).unwrap() else {
+    let Found::Frame(torn) = pool.find(Key::Seq(4)).unwrap() else {
         panic!()
     };
     pool.memory()
