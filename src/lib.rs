@@ -37,6 +37,8 @@ pub mod core;
 #[cfg(not(feature = "internals"))]
 #[expect(unreachable_pub, reason = "the same items are public with `internals`")]
 mod core;
+#[cfg(any(feature = "cli", feature = "serve"))]
+mod moment;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod platform;
@@ -45,6 +47,9 @@ pub mod platform;
 mod platform;
 #[doc(hidden)]
 pub mod policy;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod wire;
 

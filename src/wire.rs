@@ -4,20 +4,20 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::Message;
+use crate::api::{Message, Timestamp};
 use crate::core::error::Error;
 
 /// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
-/// line's end. Tags and data are copied as they are.
-pub(crate) fn write_envelope(message: &Message, out: &mut Vec<u8>) {
+/// line's end. Tags and data are JSON text, and copied as they are.
+pub(crate) fn write_envelope(seq: u64, time: Timestamp, tags: &str, data: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"seq\":");
-    push_decimal(message.seq(), out);
+    push_decimal(seq, out);
     out.extend_from_slice(b",\"time\":\"");
-    message.time().write(out);
+    time.write(out);
     out.extend_from_slice(b"\",\"meta\":{\"tags\":");
-    out.extend_from_slice(message.tags_json().as_bytes());
+    out.extend_from_slice(tags.as_bytes());
     out.extend_from_slice(b"},\"data\":");
-    out.extend_from_slice(message.data_json().as_bytes());
+    out.extend_from_slice(data.as_bytes());
     out.push(b'}');
 }
 

@@ -16,24 +16,30 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "spec/v0/SPEC.md",
     "spec/api/v0/SPEC.md",
+    "spec/remote/v0/SPEC.md",
     "spec/format/SPEC.md",
     "spec/protocol/SPEC.md",
     "spec/crash/SPEC.md",
 ];
 
 /// Lines of the README that run as something else here: the line, what is run, and why.
-const INSTEAD: [(&str, &str, &str); 2] = [
+const INSTEAD: [(&str, &str, &str); 3] = [
     (
         "cargo install --path .",
         "plasmite version",
         "an optimised build takes minutes, and the program is on the path already",
+    ),
+    (
+        "plasmite serve",
+        "plasmite serve check --bind 127.0.0.1:0",
+        "it serves for ever; tests/serve does the rest",
     ),
     (
         "plasmite follow build --where '.data.reason == \"compiler-artifact\"' --data-only",

@@ -129,6 +129,27 @@ impl Batch {
         self.frame_bytes
     }
 
+    /// The tags, as a JSON array, and the data of each message.
+    #[cfg(feature = "serve")]
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        // Both are checked JSON text, and so UTF-8.
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or("null");
+        self.entries().map(move |entry| {
+            let tags = if entry.tags.is_empty() {
+                "[]"
+            } else {
+                text(entry.tags)
+            };
+            (tags, text(entry.data))
+        })
+    }
+
+    /// The bytes of all tags and data.
+    #[cfg(feature = "serve")]
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// The messages as they are stored.
     pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + Clone {
         (0..self.messages.len()).map(|i| {

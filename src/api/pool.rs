@@ -474,11 +474,30 @@ impl Pool {
     }
 
     /// `NotFound` or `Corrupt` if the file is no longer what it was, asked of the system at once.
-    fn check_there(&self) -> Result<()> {
+    pub(crate) fn check_there(&self) -> Result<()> {
         let core = &self.shared.core;
         core.check_deleted()
             .and_then(|()| core.memory().check(None))
             .map_err(|error| self.named(error))
+    }
+
+    /// Whether this handle may append.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_writable(&self) -> bool {
+        self.check_writable().is_ok()
+    }
+
+    /// Appends a batch at durability `fast`, or fails with `Busy` if the lock is not free at this moment.
+    #[cfg(feature = "serve")]
+    pub(crate) fn append_batch_at_once(&self, batch: &Batch) -> Result<Receipt> {
+        self.with_lock_timeout(Duration::ZERO)
+            .append_batch(batch, Durability::Fast)
+    }
+
+    /// The UUID in its hyphenated form.
+    #[cfg(feature = "serve")]
+    pub(crate) fn uuid_text(&self) -> String {
+        uuid_text(&self.shared.core.header().uuid)
     }
 
     pub(super) fn check_writable(&self) -> Result<()> {

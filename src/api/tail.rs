@@ -219,6 +219,13 @@ impl Tail {
         &self.pool
     }
 
+    /// How long it is until the tail's timeout strikes, if it has one.
+    #[cfg(feature = "serve")]
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     fn advance(&mut self, deadline: Option<Instant>, into: &mut Message) -> Result<Next> {
         match &self.outcome {
             Some(Outcome::Ended(reason)) => return Ok(Next::End(*reason)),
@@ -366,6 +373,25 @@ impl Tail {
         }
         std::thread::sleep(bound.min(POLL));
         shared.core.check_deleted()
+    }
+}
+
+/// For whoever waits on behalf of many tails.
+#[cfg(feature = "serve")]
+impl Pool {
+    /// What is newest now, for [`wait_for_newer`](Pool::wait_for_newer).
+    pub(crate) fn seen(&self) -> Result<Seen> {
+        self.shared.core.seen().map_err(|error| self.named(error))
+    }
+
+    /// Sleeps until there may be something newer than `seen`, for at most `bound`.
+    pub(crate) fn wait_for_newer(&self, seen: Seen, bound: Duration) -> Result<()> {
+        let shared = &self.shared;
+        shared
+            .core
+            .wait(&shared.bell, seen, bound)
+            .and_then(|()| shared.core.memory().check(Some(now_nanos())))
+            .map_err(|error| self.named(error))
     }
 }
 

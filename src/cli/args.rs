@@ -11,12 +11,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "serve")]
+use super::serve::ServeArgs;
 use super::size::parse_size;
-use super::time::{parse_duration, parse_moment};
 use super::usage::{self, Wanted};
 use crate::api::{Client, Durability, PoolRef, Timestamp};
 use crate::cli::ingest::Format as InputFormat;
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::moment::{parse_duration, parse_moment};
 
 /// What the process was asked to do.
 #[derive(Debug, Parser)]
@@ -26,7 +28,7 @@ use crate::core::error::{Error, ErrorKind, Result};
     about = "Rings of JSON messages that many processes share through one file",
     long_about = "Rings of JSON messages that many processes share through one file.\n\n\
         A pool is one file of fixed size. Writers append messages, readers follow them, and when the pool is full \
-        the newest messages take the place of the oldest. There is no server.",
+        the newest messages take the place of the oldest. No broker is needed; `serve` lets other machines in.",
     after_help = ROUND_TRIP,
     max_term_width = 100
 )]
@@ -47,6 +49,13 @@ POOL is a name in the pool directory, or a path if it contains a '/'.
 Output is for people on a terminal and JSON in a pipe.
 A message whose receipt is printed survives the process. To have it survive
 power loss as well, feed it with --durability flush.";
+
+#[cfg(feature = "serve")]
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  plasmite serve                        to this machine only
+  curl http://127.0.0.1:9700/v0/pools
+  plasmite serve init                   a token and a certificate, for other machines";
 
 /// What every command accepts, before its name or after it.
 #[derive(Debug, Args)]
@@ -99,6 +108,10 @@ pub(crate) enum Command {
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
+    /// Let others use the pools over HTTP
+    #[cfg(feature = "serve")]
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<ServeArgs>),
     /// Print the program's name and version
     Version(JsonFlag),
 }
@@ -519,7 +532,7 @@ fn parse_end(error: &clap::Error, args: &[OsString]) -> ParseEnd {
     }
 }
 
-fn whole_number(text: &str) -> Result<u64, Wanted> {
+pub(crate) fn whole_number(text: &str) -> Result<u64, Wanted> {
     text.parse().map_err(|_| {
         match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
             true => Wanted("a whole number up to 18446744073709551615"),

@@ -12,9 +12,10 @@ mod open;
 mod output;
 mod pool;
 mod pretty;
+#[cfg(feature = "serve")]
+mod serve;
 mod signals;
 mod size;
-mod time;
 mod usage;
 mod version;
 mod watchdog;
@@ -103,6 +104,8 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
         Command::Fetch(args) => fetch::run(&global, &args),
         Command::Follow(args) => follow::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&global, &args),
         Command::Version(json) => version::run(json),
     }
 }

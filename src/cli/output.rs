@@ -71,6 +71,12 @@ pub(crate) fn stdout_has_colour() -> bool {
     has_colour(stdout_is_terminal())
 }
 
+/// Whether text for people on standard error is coloured.
+#[cfg(feature = "serve")]
+pub(crate) fn stderr_has_colour() -> bool {
+    has_colour(io::stderr().is_terminal())
+}
+
 /// Adds to standard output. What `fill` appends must be whole lines.
 pub(crate) fn print(fill: impl FnOnce(&mut Vec<u8>)) -> Result<(), Stop> {
     let mut buffer = buffer();

@@ -5,7 +5,7 @@
 //! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
 
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The signal that came, or 0. Set by the handler itself, so that nothing the process does after it goes unaware.
 static REQUESTED: AtomicUsize = AtomicUsize::new(0);
 static WORK: Mutex<()> = Mutex::new(());
+/// Whether the command ends by itself once it was asked to, and SIGTERM is how it is meant to end.
+static GRACEFUL: AtomicBool = AtomicBool::new(false);
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 
 /// The main thread's hold on the work lock.
@@ -69,6 +71,7 @@ pub(crate) fn requested() -> bool {
 pub(crate) fn exit_code(code: u8) -> u8 {
     match i32::try_from(REQUESTED.load(Ordering::SeqCst)) {
         Ok(0) | Err(_) => code,
+        Ok(SIGTERM) if GRACEFUL.load(Ordering::SeqCst) => code,
         Ok(signal) => code_of(signal),
     }
 }
@@ -82,6 +85,13 @@ pub(crate) fn on_cancel(cancel: impl Fn() + Send + 'static) {
     *slot = Some(Box::new(cancel));
 }
 
+/// Leaves the end to the command, which `end` asks for it; only a second signal exits at once.
+#[cfg(feature = "serve")]
+pub(crate) fn end_gracefully(end: impl Fn() + Send + 'static) {
+    GRACEFUL.store(true, Ordering::SeqCst);
+    on_cancel(end);
+}
+
 impl Work {
     /// Runs `wait` with no work in hand: a signal meanwhile ends the process at once.
     pub(crate) fn pause<T>(&mut self, wait: impl FnOnce() -> T) -> T {
@@ -93,9 +103,11 @@ impl Work {
 }
 
 fn on_first(signal: i32) {
-    if thread::Builder::new()
-        .spawn(move || end_when_idle(signal))
-        .is_err()
+    let is_graceful = GRACEFUL.load(Ordering::SeqCst);
+    if !is_graceful
+        && thread::Builder::new()
+            .spawn(move || end_when_idle(signal))
+            .is_err()
     {
         process::exit(i32::from(code_of(signal)));
     }

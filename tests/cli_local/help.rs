@@ -15,6 +15,9 @@ fn help_is_as_it_was_reviewed() {
         "fetch",
         "follow",
         "doctor",
+        "serve",
+        "serve init",
+        "serve check",
         "version",
     ];
     for command in commands {

@@ -1,0 +1,121 @@
+//! Request bodies: read within their limits, and taken for exactly what they say.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::answer::Refusal;
+use crate::{Error, ErrorKind};
+
+/// What a request body may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimits {
+    /// The largest body that is read, in bytes.
+    pub(super) bytes: u64,
+    /// The longest wait for more of it.
+    pub(super) progress: Duration,
+}
+
+/// Reads the whole body of a request that says that it is JSON, or does not say what it is. [BODY-2] [BODY-5]
+pub(super) async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, Refusal> {
+    check_type(&request)?;
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits.bytes) {
+        return Err(too_large(limits.bytes));
+    }
+    collect(request.into_body(), limits).await
+}
+
+async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
+    let mut whole = Vec::new();
+    loop {
+        let Ok(frame) = timeout(limits.progress, body.frame()).await else {
+            return Err(too_slow());
+        };
+        let Some(frame) = frame else {
+            return Ok(whole.into());
+        };
+        let frame = frame.map_err(|cause| {
+            Error::new(ErrorKind::Usage, "the request's body was cut off")
+                .hint("send the whole body, of the length that was announced")
+                .caused_by(cause)
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if (whole.len() + data.len()) as u64 > limits.bytes {
+                return Err(too_large(limits.bytes));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+}
+
+/// Reads a body as one JSON object of this shape. [BODY-1] [BODY-3]
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        match path.as_str() {
+            "." => Refusal::usage(
+                format!("the request's body is not what this route takes: {cause}"),
+                HINT,
+            ),
+            _ => Refusal::usage(
+                format!("the request's body has a bad `{path}`: {cause}"),
+                HINT,
+            ),
+        }
+    })?;
+    reader.end().map_err(|cause| {
+        Refusal::usage(
+            format!("the request's body is not one JSON object: {cause}"),
+            HINT,
+        )
+    })?;
+    Ok(value)
+}
+
+const HINT: &str = "GET /v0/openapi.json describes the body";
+
+fn check_type(request: &Request) -> Result<(), Refusal> {
+    let Some(given) = request.headers().get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = given.to_str().unwrap_or_default().split(';').next();
+    if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let error = Error::new(
+        ErrorKind::Usage,
+        "the request's body is not of type application/json",
+    )
+    .hint("send JSON, with the header `content-type: application/json`");
+    Err(Refusal::with_status(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        error,
+    ))
+}
+
+fn too_large(limit: u64) -> Refusal {
+    let error = Error::new(
+        ErrorKind::Usage,
+        format!("the request's body is larger than {limit} bytes"),
+    )
+    .hint("send less at once, or serve with a larger --max-body-bytes");
+    Refusal::with_status(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+fn too_slow() -> Refusal {
+    let error = Error::new(ErrorKind::Usage, "the request's body did not come in time")
+        .hint("send the body without pauses");
+    Refusal::with_status(StatusCode::REQUEST_TIMEOUT, error)
+}
