@@ -112,6 +112,7 @@ impl Follower {
             Err(error) => self.fail(&error, &mut chunk),
             Ok(()) => {}
         }
+        self.held.metrics.streamed(chunk.len());
         Ok(chunk)
     }
 
