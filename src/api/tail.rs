@@ -142,6 +142,8 @@ pub struct Tail {
     delivered: u64,
     next_seq: u64,
     deadline: Option<Instant>,
+    /// After so many messages that no filter lets through, a read with a deadline says `Idle`.
+    stride: u32,
     /// Where the tail ends, once that is settled: behind this seq, for this reason.
     bound: Option<(u64, EndReason)>,
     outcome: Option<Outcome>,
@@ -178,6 +180,7 @@ impl Tail {
                 .timeout
                 .and_then(|timeout| Instant::now().checked_add(timeout)),
             canceller: Canceller::default(),
+            stride: u32::MAX,
             delivered: 0,
             outcome: None,
             pool,
@@ -219,6 +222,13 @@ impl Tail {
         &self.pool
     }
 
+    /// Has reads come back with `Idle` after so many messages that no filter lets through, for those who share a thread.
+    #[cfg(feature = "serve")]
+    pub(crate) fn with_stride(mut self, stride: u32) -> Tail {
+        self.stride = stride;
+        self
+    }
+
     /// How long it is until the tail's timeout strikes, if it has one.
     #[cfg(feature = "serve")]
     pub(crate) fn time_left(&self) -> Option<Duration> {
@@ -257,6 +267,7 @@ impl Tail {
 
     fn step(&mut self, deadline: Option<Instant>, into: &mut Message) -> Result<Next> {
         let mut seen = None;
+        let mut passed_over = 0;
         loop {
             if let Some(reason) = self.end_before_reading()? {
                 return Ok(Next::End(reason));
@@ -265,6 +276,10 @@ impl Tail {
                 Step::Message => {
                     if let Some(next) = self.take(into) {
                         return Ok(next);
+                    }
+                    passed_over += 1;
+                    if passed_over >= self.stride {
+                        return Ok(Next::Idle);
                     }
                 }
                 Step::Lapped { first, missed } => return self.report(first, first + (missed - 1)),

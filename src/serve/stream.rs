@@ -13,6 +13,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use futures_util::stream;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::answer::{Answer, Refusal};
@@ -23,6 +24,8 @@ use crate::{Error, Result, wire};
 
 /// A chunk is sent once it has this many bytes, or there is nothing to add.
 const CHUNK: usize = 64 * 1024;
+/// So many messages that no filter lets through are looked at before other streams have their turn.
+const STRIDE: u32 = 256;
 /// The longest silence of a stream that says that it is alive. [STREAM-14] [SSE-5]
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a stream looks by itself: for its end, and in case a change was not told.
@@ -57,7 +60,7 @@ pub(super) struct Held {
 pub(super) fn respond(held: Held, options: TailOptions, form: Form) -> Answer {
     let mut changes = held.pool.changes()?;
     changes.mark_unchanged();
-    let tail = held.pool.pool.tail(options)?;
+    let tail = held.pool.pool.tail(options)?.with_stride(STRIDE);
     let open_tail = held
         .metrics
         .open_tail(held.pool.pool.clone(), tail.next_seq());
@@ -69,6 +72,7 @@ pub(super) fn respond(held: Held, options: TailOptions, form: Form) -> Answer {
         open_tail,
         last_sent: Instant::now(),
         is_over: false,
+        looked_at: 0,
         past: Instant::now(),
         held,
     };
@@ -98,6 +102,8 @@ struct Follower {
     open_tail: OpenTail,
     last_sent: Instant,
     is_over: bool,
+    /// Where the tail was when it last came to an end of what is there, or of its stride.
+    looked_at: u64,
     /// A deadline that has passed, for reads that do not wait.
     past: Instant,
     held: Held,
@@ -161,6 +167,11 @@ impl Follower {
 
     /// Waits until there may be something to do; `false` once the server shuts down.
     async fn wait(&mut self) -> bool {
+        if self.looked_at != self.tail.next_seq() {
+            self.looked_at = self.tail.next_seq();
+            yield_now().await;
+            return true;
+        }
         let look = self.tail.time_left().map_or(LOOK, |left| left.min(LOOK));
         let changes = &mut self.changes;
         let shutdown = &mut self.held.shutdown;

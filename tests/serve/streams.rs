@@ -55,6 +55,22 @@ fn a_message_reaches_those_who_wait_for_it() {
     }
 }
 
+/// Guards against a filter that ends a stream's turn for good, or its search.
+#[test]
+fn what_no_filter_lets_through_keeps_nothing_from_coming() {
+    let server = Server::start(&[]);
+    server.create("chat");
+    let messages = vec![r#"{"data":0}"#; 700].join(",");
+    let batch = format!(r#"{{"messages":[{messages},{{"data":1,"tags":["t"]}}]}}"#);
+    server.post("/v0/pools/chat/append_batch", &batch);
+    let mut tail = follow(&server, "/v0/pools/chat/tail?tag=t&max=2");
+    assert!(tail.chunk().unwrap().contains(r#""seq":701,"#));
+    server.post("/v0/pools/chat/append_batch", &batch);
+    assert!(tail.chunk().unwrap().contains(r#""seq":1402,"#));
+    let caught_up = server.get("/v0/pools/chat/tail?tag=none&timeout_ms=0&notices=true");
+    assert_eq!(caught_up.body, "{\"next_seq\":1403}\n");
+}
+
 /// A pool that was lapped, and the first seq that is still there.
 fn lapped(server: &Server) -> u64 {
     server.post("/v0/pools", r#"{"pool":"small","size_bytes":65536}"#);
