@@ -98,7 +98,7 @@ struct ServeFlags {
     /// Make a certificate for as long as the server runs
     #[arg(long, conflicts_with = "tls_cert")]
     tls_self_signed: bool,
-    /// An origin whose pages may use the server, like https://example.com; repeatable
+    /// An origin whose pages may use the server, scheme and host as a browser sends them; repeatable
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// Bind an address that other machines can reach
