@@ -47,6 +47,8 @@ pub mod platform;
 mod platform;
 #[doc(hidden)]
 pub mod policy;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod serve;

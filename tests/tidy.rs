@@ -51,6 +51,11 @@ const RULES: &[Rule] = &[
         ),
     },
     Rule {
+        name: "the client of the protocol knows the API and the shapes on the wire only",
+        judge: remote_is_a_client,
+        broken: ("remote/tail.rs", "use crate::serve::stream;"),
+    },
+    Rule {
         name: "the platform knows of the core its contract only",
         judge: platform_uses_the_contract_only,
         broken: ("platform/lock.rs", "use crate::core::layout::INTENT;"),
@@ -334,6 +339,30 @@ fn outer_layers_use_the_core_as_listed(source: &Source) -> Vec<String> {
     let used = core_modules(source).into_iter();
     used.filter(|(module, _)| !COMMON.contains(&module.as_str()) && !is_listed(module))
         .map(|(module, line)| format!("{line}: uses core::{module}"))
+        .collect()
+}
+
+fn remote_is_a_client(source: &Source) -> Vec<String> {
+    const KNOWN: [&str; 7] = [
+        "api",
+        "wire",
+        "policy",
+        "remote",
+        "Error",
+        "ErrorKind",
+        "Result",
+    ];
+    if !source.is_in("remote/") {
+        return vec![];
+    }
+    let is_unknown = |path: &Vec<String>| {
+        path.len() > 1 && path[0] == "crate" && !KNOWN.contains(&path[1].as_str())
+    };
+    source
+        .paths
+        .iter()
+        .filter(|(_, path)| is_unknown(path))
+        .map(describe)
         .collect()
 }
 

@@ -130,7 +130,7 @@ impl Batch {
     }
 
     /// The tags, as a JSON array, and the data of each message.
-    #[cfg(feature = "serve")]
+    #[cfg(any(feature = "serve", feature = "remote"))]
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         // Both are checked JSON text, and so UTF-8.
         let text = |bytes| std::str::from_utf8(bytes).unwrap_or("null");
@@ -145,7 +145,7 @@ impl Batch {
     }
 
     /// The bytes of all tags and data.
-    #[cfg(feature = "serve")]
+    #[cfg(any(feature = "serve", feature = "remote"))]
     pub(crate) fn text_bytes(&self) -> usize {
         self.text.len()
     }

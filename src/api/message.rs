@@ -86,18 +86,81 @@ impl<'de> Deserialize<'de> for Timestamp {
 /// and the data `null`.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    pub(super) frame: Frame,
+    content: Content,
+}
+
+/// Where a message's text comes from.
+#[derive(Clone, Debug)]
+enum Content {
+    /// A pool's file.
+    Frame(Frame),
+    /// A server's answer.
+    #[cfg(feature = "remote")]
+    Envelope(Envelope),
+}
+
+/// A message as a server sent it: tags and data are the JSON text that came.
+#[cfg(feature = "remote")]
+#[derive(Clone, Debug, Default)]
+struct Envelope {
+    seq: u64,
+    time: Timestamp,
+    tags: String,
+    data: String,
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content::Frame(Frame::default())
+    }
 }
 
 impl Message {
+    /// The buffer that a frame is read into; whatever the message was before, it is that frame then.
+    pub(super) fn frame_mut(&mut self) -> &mut Frame {
+        let content = &mut self.content;
+        #[cfg(feature = "remote")]
+        if let Content::Envelope(_) = content {
+            *content = Content::default();
+        }
+        match content {
+            Content::Frame(frame) => frame,
+            #[cfg(feature = "remote")]
+            Content::Envelope(_) => unreachable!("an envelope was replaced above"),
+        }
+    }
+
+    /// Becomes the message of an envelope. `tags` is a JSON array and `data` a JSON value, both kept to the byte.
+    #[cfg(feature = "remote")]
+    pub(crate) fn set_envelope(&mut self, seq: u64, time: Timestamp, tags: &str, data: &str) {
+        let mut envelope = match std::mem::take(&mut self.content) {
+            Content::Envelope(envelope) => envelope,
+            Content::Frame(_) => Envelope::default(),
+        };
+        (envelope.seq, envelope.time) = (seq, time);
+        for (into, text) in [(&mut envelope.tags, tags), (&mut envelope.data, data)] {
+            into.clear();
+            into.push_str(text);
+        }
+        self.content = Content::Envelope(envelope);
+    }
+
     /// The message's number in its pool, from 1 on.
     pub fn seq(&self) -> u64 {
-        self.frame.header().map_or(0, |header| header.seq)
+        match &self.content {
+            Content::Frame(frame) => frame.header().map_or(0, |header| header.seq),
+            #[cfg(feature = "remote")]
+            Content::Envelope(envelope) => envelope.seq,
+        }
     }
 
     /// When it was appended.
     pub fn time(&self) -> Timestamp {
-        Timestamp(self.frame.header().map_or(0, |header| header.time))
+        match &self.content {
+            Content::Frame(frame) => Timestamp(frame.header().map_or(0, |header| header.time)),
+            #[cfg(feature = "remote")]
+            Content::Envelope(envelope) => envelope.time,
+        }
     }
 
     /// The tags, in the order in which they were given.
@@ -107,18 +170,22 @@ impl Message {
 
     /// The tags as a JSON array.
     pub fn tags_json(&self) -> &str {
-        match self.frame.tags() {
-            [] => "[]",
-            tags => text(tags),
-        }
+        let tags = match &self.content {
+            Content::Frame(frame) => text(frame.tags()),
+            #[cfg(feature = "remote")]
+            Content::Envelope(envelope) => &envelope.tags,
+        };
+        if tags.is_empty() { "[]" } else { tags }
     }
 
     /// The data, as JSON text.
     pub fn data_json(&self) -> &str {
-        match self.frame.data() {
-            [] => "null",
-            data => text(data),
-        }
+        let data = match &self.content {
+            Content::Frame(frame) => text(frame.data()),
+            #[cfg(feature = "remote")]
+            Content::Envelope(envelope) => &envelope.data,
+        };
+        if data.is_empty() { "null" } else { data }
     }
 
     /// The data, decoded.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, Tags};
 use super::message::{Message, Timestamp};
@@ -75,7 +75,7 @@ pub struct Receipt {
 }
 
 /// The oldest and the newest retained seq; both `None` for an empty pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// The oldest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ pub struct Bounds {
 }
 
 /// What there is to know about a pool. Sizes and offsets are in bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[expect(
     missing_docs,
@@ -103,14 +103,18 @@ pub struct PoolInfo {
     pub ring_size: u64,
     pub bounds: Bounds,
     pub metrics: Metrics,
+    #[serde(default)]
     pub uuid: String,
+    #[serde(default)]
     pub format_version: u32,
+    #[serde(default)]
     pub generation: u64,
+    #[serde(default)]
     pub created: Timestamp,
 }
 
 /// How full a pool is, and how old its messages are.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[expect(
     missing_docs,
@@ -124,7 +128,7 @@ pub struct Metrics {
 }
 
 /// How much of the ring retained messages take.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[expect(
     missing_docs,
@@ -137,7 +141,7 @@ pub struct Utilization {
 }
 
 /// The times of the oldest and the newest message, and how long ago they were.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 #[expect(
     missing_docs,
@@ -370,7 +374,7 @@ impl Pool {
             .map_err(|error| self.named(error))?;
         self.shared
             .core
-            .get(seq, &mut message.frame)
+            .get(seq, message.frame_mut())
             .map_err(|error| self.named(error))?;
         Ok(message)
     }

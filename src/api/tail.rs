@@ -127,7 +127,7 @@ impl Canceller {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -272,7 +272,7 @@ impl Tail {
             if let Some(reason) = self.end_before_reading()? {
                 return Ok(Next::End(reason));
             }
-            match self.cursor.next(&self.pool.shared.core, &mut into.frame)? {
+            match self.cursor.next(&self.pool.shared.core, into.frame_mut())? {
                 Step::Message => {
                     if let Some(next) = self.take(into) {
                         return Ok(next);

@@ -11,6 +11,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
 use super::size::parse_size;
@@ -45,7 +46,8 @@ A first round trip:
   plasmite feed chat '{\"from\": \"ada\", \"text\": \"hello\"}'
   plasmite follow chat -n 10      the newest 10, then all that come; Ctrl-C ends it
 
-POOL is a name in the pool directory, or a path if it contains a '/'.
+POOL is a name in the pool directory, a path if it contains a '/', or a URL
+such as http://HOST:9700/NAME.
 Output is for people on a terminal and JSON in a pipe.
 A message whose receipt is printed survives the process. To have it survive
 power loss as well, feed it with --durability flush.";
@@ -121,8 +123,8 @@ pub(crate) enum PoolCommand {
     /// Create pools
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
-    /// List the pools in the pool directory
-    List(JsonFlag),
+    /// List the pools in the pool directory, or of a server
+    List(ListArgs),
     /// Describe a pool: size, bounds, how full it is, how old its messages are
     Info(InfoArgs),
     /// Delete pools and all that is in them
@@ -140,7 +142,7 @@ pub(crate) struct JsonFlag {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Names in the pool directory, or paths if they contain a '/'
+    /// Names in the pool directory, paths if they contain a '/', or URLs
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
     /// Size of the file: bytes, or with K, M or G (1024-based); at least 64K [default: 1M]
@@ -151,6 +153,8 @@ pub(crate) struct CreateArgs {
     pub(crate) index_capacity: Option<u64>,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 const CREATE_EXAMPLES: &str = "\
@@ -162,11 +166,24 @@ Examples:
   plasmite pool create ./here.plasmite";
 
 #[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// A server's URL, for the pools there
+    #[arg(value_name = "URL")]
+    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A pool's name, or its path
+    /// A pool's name, its path, or its URL
     pub(crate) pool: String,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 #[derive(Debug, Args)]
@@ -176,11 +193,13 @@ pub(crate) struct DeleteArgs {
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FeedArgs {
-    /// A pool's name, or its path
+    /// A pool's name, its path, or its URL
     pub(crate) pool: String,
     /// One JSON value; without it, messages are read from --file or standard input
     #[arg(conflicts_with = "file", allow_negative_numbers = true)]
@@ -217,6 +236,8 @@ pub(crate) struct FeedArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) format: StreamFlags,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 const FEED_EXAMPLES: &str = "\
@@ -265,18 +286,20 @@ pub(crate) enum OnBadRecord {
 
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
-    /// A pool's name, or its path
+    /// A pool's name, its path, or its URL
     pub(crate) pool: String,
     /// The message's number
     #[arg(value_parser = whole_number, allow_negative_numbers = true)]
     pub(crate) seq: u64,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FollowArgs {
-    /// A pool's name, or its path
+    /// A pool's name, its path, or its URL
     pub(crate) pool: String,
     /// Begin with the newest N messages, counted before any filter
     #[arg(short = 'n', long = "tail", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
@@ -339,6 +362,8 @@ pub(crate) struct FollowArgs {
     /// Look for messages at intervals instead of being woken
     #[arg(long)]
     pub(crate) no_notify: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 const FOLLOW_EXAMPLES: &str = "\

@@ -9,11 +9,14 @@ use std::time::Duration;
 use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
 use super::echo::echo;
 use super::ingest::{Ingest, Place, Record};
+use super::open::Target;
 use super::output::{self, style};
 use super::signals::{self, Work};
 use super::{Outcome, Stop, open};
 use crate::api::{Batch, CreateOptions, Durability, Pool, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
+#[cfg(feature = "remote")]
+use crate::remote::blocking::RemotePool;
 use crate::wire::ReceiptWriter;
 
 /// How much input is read at once, and so the most that one read can make wait.
@@ -22,6 +25,12 @@ const READ_BYTES: usize = 256 * 1024;
 const BATCH_MESSAGES: usize = 256;
 /// or takes this much of the ring.
 const BATCH_BYTES: u64 = 1024 * 1024;
+/// or this much of a request: half of what a server takes unless told otherwise.
+#[cfg(feature = "remote")]
+const REQUEST_BYTES: u64 = 512 * 1024;
+/// The longest record that is sent to a pool of which nothing may be known.
+#[cfg(feature = "remote")]
+const MOST_UNKNOWN: u64 = 64 * 1024 * 1024;
 /// More than a message takes in the ring beside its own text and tags.
 const MESSAGE_OVERHEAD: u64 = 256;
 /// What `--retry-delay` is when it is not given.
@@ -56,14 +65,14 @@ fn feed_value(
             false => error,
         }
     })?;
-    let pool = open_pool(global, args)?;
+    let pool = Sink::open(global, args)?;
     feeder.append(&pool)?;
     Ok(0)
 }
 
 fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut Work) -> Outcome {
     let mut input = open_input(args.file.as_deref())?;
-    let pool = open_pool(global, args)?;
+    let pool = Sink::open(global, args)?;
     let mut feeder = Feeder::new(args, form, work);
     let limit = usize::try_from(pool.max_batch_bytes()).unwrap_or(usize::MAX);
     let mut ingest = Ingest::new(args.input, limit);
@@ -83,16 +92,83 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
     Ok(if feeder.has_skipped { SKIPPED } else { 0 })
 }
 
-fn open_pool(global: &Global, args: &FeedArgs) -> Result<Pool> {
-    let pool = open::pool_ref(&args.pool)?;
-    let options = CreateOptions {
-        size_bytes: args.create_size,
-        ..CreateOptions::default()
-    };
-    let client = global.client_for(&pool)?;
-    match args.create {
-        true => open::or_create(&client, &pool, options, |pool| client.open_pool(pool)),
-        false => client.open_pool(&pool),
+/// Where messages go.
+enum Sink {
+    Local(Pool),
+    #[cfg(feature = "remote")]
+    Remote {
+        pool: RemotePool,
+        /// The most that the pool takes at once, as far as that is known.
+        max_batch_bytes: u64,
+    },
+}
+
+impl Sink {
+    fn open(global: &Global, args: &FeedArgs) -> Result<Sink> {
+        let options = CreateOptions {
+            size_bytes: args.create_size,
+            ..CreateOptions::default()
+        };
+        match open::target(&args.pool)? {
+            Target::Local(pool) => {
+                let client = global.client_for(&pool)?;
+                let opened = match args.create {
+                    true => open::or_create(&client, &pool, options, |pool| client.open_pool(pool)),
+                    false => client.open_pool(&pool),
+                };
+                opened.map(Sink::Local)
+            }
+            #[cfg(feature = "remote")]
+            Target::Remote(url) => {
+                let client = super::remote::client(&args.remote, &url)?;
+                let pool = client.pool_of(&url)?;
+                let options = args.create.then_some(options);
+                let info = open::remote_or_create(&client, &pool, options)?;
+                let max_batch_bytes = info.map_or(MOST_UNKNOWN, |info| info.ring_size / 2);
+                Ok(Sink::Remote {
+                    pool,
+                    max_batch_bytes,
+                })
+            }
+        }
+    }
+
+    fn append_batch(&self, batch: &Batch, durability: Durability) -> Result<Receipt> {
+        match self {
+            Sink::Local(pool) => pool.append_batch(batch, durability),
+            #[cfg(feature = "remote")]
+            Sink::Remote { pool, .. } => pool.append_batch(batch, durability),
+        }
+    }
+
+    /// The largest message or batch that goes in.
+    fn max_batch_bytes(&self) -> u64 {
+        match self {
+            Sink::Local(pool) => pool.max_batch_bytes(),
+            #[cfg(feature = "remote")]
+            Sink::Remote {
+                max_batch_bytes, ..
+            } => *max_batch_bytes,
+        }
+    }
+
+    /// What a batch should take at most.
+    fn batch_bytes(&self) -> u64 {
+        let most = match self {
+            Sink::Local(_) => BATCH_BYTES,
+            #[cfg(feature = "remote")]
+            Sink::Remote { .. } => REQUEST_BYTES,
+        };
+        self.max_batch_bytes().min(most)
+    }
+
+    /// Whether an append that failed like this may be repeated. [REMOTE-7]
+    fn may_repeat(&self, error: &Error) -> bool {
+        match self {
+            Sink::Local(_) => error.kind() == ErrorKind::Busy,
+            #[cfg(feature = "remote")]
+            Sink::Remote { .. } => crate::remote::was_not_taken(error),
+        }
     }
 }
 
@@ -163,6 +239,8 @@ struct Feeder<'a> {
     work: &'a mut Work,
     tags: Tags,
     batch: Batch,
+    /// The line on which each message of the batch starts in the input.
+    lines: Vec<u64>,
     has_skipped: bool,
 }
 
@@ -174,16 +252,17 @@ impl<'a> Feeder<'a> {
             work,
             tags: Tags::new(&args.tags),
             batch: Batch::new(),
+            lines: Vec::new(),
             has_skipped: false,
         }
     }
 
     /// Appends every record that is complete.
-    fn take(&mut self, ingest: &mut Ingest, pool: &Pool) -> Result<(), Stop> {
+    fn take(&mut self, ingest: &mut Ingest, pool: &Sink) -> Result<(), Stop> {
         while let Some(record) = ingest.next() {
             let taken = match &record.text {
                 Ok(text) => self
-                    .add(text, pool)?
+                    .add(text, record.place.line, pool)?
                     .map_err(|error| in_record(&error, &record)),
                 Err(error) => Err(in_record(error, &record)),
             };
@@ -195,18 +274,20 @@ impl<'a> Feeder<'a> {
     }
 
     /// Puts a record into the batch. The inner error is the record's own fault.
-    fn add(&mut self, text: &[u8], pool: &Pool) -> Result<Result<()>, Stop> {
+    fn add(&mut self, text: &[u8], line: u64, pool: &Sink) -> Result<Result<()>, Stop> {
         let needed = text.len() as u64 + self.tags.as_json().len() as u64 + MESSAGE_OVERHEAD;
-        if self.batch.frame_bytes() + needed > pool.max_batch_bytes().min(BATCH_BYTES) {
+        if self.batch.frame_bytes() + needed > pool.batch_bytes() {
             self.append(pool)?;
         }
         if let Err(error) = self.batch.push_json(text, &self.tags) {
             return Ok(Err(error));
         }
-        if self.batch.frame_bytes() > pool.max_batch_bytes() {
-            // Only a message that is alone in the batch gets here; the pool says what is too large about it.
+        self.lines.push(line);
+        if self.batch.frame_bytes() > pool.batch_bytes() {
+            // Only a message that is alone in the batch gets here; if it is too large, whoever refuses it says so.
             let refused = self.append(pool);
             self.batch.clear();
+            self.lines.clear();
             return match refused {
                 Err(Stop::Failed(error)) if error.kind() == ErrorKind::Usage => Ok(Err(error)),
                 other => other.map(Ok),
@@ -219,7 +300,7 @@ impl<'a> Feeder<'a> {
     }
 
     /// Deals with a bad record, after all that came before it is in the pool and has its receipts.
-    fn refuse(&mut self, error: Error, pool: &Pool) -> Result<(), Stop> {
+    fn refuse(&mut self, error: Error, pool: &Sink) -> Result<(), Stop> {
         self.append(pool)?;
         let error = match &self.args.file {
             Some(path) if path.as_os_str() != "-" => error.path(path),
@@ -235,12 +316,18 @@ impl<'a> Feeder<'a> {
     }
 
     /// Appends the batch under one lock and prints its receipts.
-    fn append(&mut self, pool: &Pool) -> Result<(), Stop> {
+    fn append(&mut self, pool: &Sink) -> Result<(), Stop> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let receipt = self.append_patiently(pool)?;
+        let receipt = match self.append_patiently(pool) {
+            Err(error) if error.kind() == ErrorKind::Usage && self.batch.len() > 1 => {
+                return self.append_one_by_one(pool, error);
+            }
+            receipt => receipt?,
+        };
         self.batch.clear();
+        self.lines.clear();
         if self.args.quiet {
             Ok(())
         } else {
@@ -248,14 +335,40 @@ impl<'a> Feeder<'a> {
         }
     }
 
+    /// A server took nothing of the batch, for one of its messages or because there are too many of them for one
+    /// request. On its own each message shows which it was.
+    #[cfg(feature = "remote")]
+    fn append_one_by_one(&mut self, pool: &Sink, error: Error) -> Result<(), Stop> {
+        if let Sink::Local(_) = pool {
+            return Err(error.into());
+        }
+        let whole = std::mem::take(&mut self.batch);
+        let lines = std::mem::take(&mut self.lines);
+        for ((_, data), line) in whole.texts().zip(lines) {
+            self.batch.push_json(data.as_bytes(), &self.tags)?;
+            match self.append(pool) {
+                Err(Stop::Failed(error)) if error.kind() == ErrorKind::Usage => {
+                    self.batch.clear();
+                    let message = format!("line {line}: {}", lower_case_start(error.message()));
+                    self.refuse(reworded(&error, message), pool)?;
+                }
+                appended => appended?,
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn append_one_by_one(&mut self, _: &Sink, error: Error) -> Result<(), Stop> {
+        Err(error.into())
+    }
+
     /// Appends the batch, again and again while other writers keep the pool busy, as far as `--retry` allows.
-    fn append_patiently(&mut self, pool: &Pool) -> Result<Receipt> {
+    fn append_patiently(&mut self, pool: &Sink) -> Result<Receipt> {
         let delay = self.args.retry_delay.unwrap_or(RETRY_DELAY);
         for _ in 0..self.args.retry {
             match pool.append_batch(&self.batch, self.args.durability) {
-                Err(error) if error.kind() == ErrorKind::Busy => {
-                    self.work.pause(|| thread::sleep(delay))
-                }
+                Err(error) if pool.may_repeat(&error) => self.work.pause(|| thread::sleep(delay)),
                 other => return other,
             }
         }

@@ -1,14 +1,20 @@
 //! `fetch POOL SEQ`.
 
 use super::args::{FetchArgs, Global};
+use super::open::Target;
 use super::{Outcome, open, output, pretty};
 
 pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
-    let pool = open::pool_ref(&args.pool)?;
-    let message = global
-        .client_for(&pool)?
-        .open_pool_to_read(&pool)?
-        .get(args.seq)?;
+    let message = match open::target(&args.pool)? {
+        Target::Local(pool) => global
+            .client_for(&pool)?
+            .open_pool_to_read(&pool)?
+            .get(args.seq)?,
+        #[cfg(feature = "remote")]
+        Target::Remote(url) => super::remote::client(&args.remote, &url)?
+            .pool_of(&url)?
+            .get(args.seq)?,
+    };
     if args.json.json || !output::stdout_is_terminal() {
         output::print(|out| {
             message.write_envelope(out);

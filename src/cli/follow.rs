@@ -6,12 +6,16 @@ use serde::Serialize;
 
 use super::args::{FollowArgs, Global, OnGap, StreamFormat};
 use super::filter::{self, Filters};
+use super::open::Target;
 use super::watchdog::Watchdog;
 use super::{Outcome, Stop, TIMED_OUT, open, output, pretty, signals};
 use crate::api::{
-    CreateOptions, Gap, GapPolicy, Message, Next, Pool, PoolRef, Start, Tail, TailOptions,
+    Canceller, CreateOptions, Gap, GapPolicy, Message, Next, Pool, PoolRef, Start, Tail,
+    TailOptions,
 };
 use crate::core::error::{Error, ErrorKind, Result};
+#[cfg(feature = "remote")]
+use crate::remote::blocking::RemoteTail;
 
 /// How often to look whether anybody still reads the output.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,7 +33,7 @@ fn follow(global: &Global, args: &FollowArgs) -> Outcome {
     let format = args.format.resolve(output::stdout_is_terminal())?;
     check_range(args)?;
     let filters = Filters::compile(&args.filters)?;
-    let tail = open_pool(global, args)?.tail(tail_options(args))?;
+    let tail = Source::open(global, args)?;
     let canceller = tail.canceller();
     signals::on_cancel(move || canceller.cancel());
     Follower::new(args, format, filters, tail)?.run()
@@ -46,13 +50,57 @@ fn check_range(args: &FollowArgs) -> Result<()> {
     }
 }
 
-fn open_pool(global: &Global, args: &FollowArgs) -> Result<Pool> {
-    let pool = open::pool_ref(&args.pool)?;
-    let client = global.client_for(&pool)?;
+/// Where messages come from.
+enum Source {
+    Local(Box<Tail>),
+    #[cfg(feature = "remote")]
+    Remote(Box<RemoteTail>),
+}
+
+impl Source {
+    fn open(global: &Global, args: &FollowArgs) -> Result<Source> {
+        let options = tail_options(args);
+        match open::target(&args.pool)? {
+            Target::Local(pool) => {
+                let tail = open_pool(global, args, &pool)?.tail(options)?;
+                Ok(Source::Local(Box::new(tail)))
+            }
+            #[cfg(feature = "remote")]
+            Target::Remote(url) => {
+                let client = super::remote::client(&args.remote, &url)?;
+                let pool = client.pool_of(&url)?;
+                if args.create {
+                    open::remote_or_create(&client, &pool, Some(CreateOptions::default()))?;
+                }
+                pool.tail(options)
+                    .map(|tail| Source::Remote(Box::new(tail)))
+            }
+        }
+    }
+
+    fn read_before(&mut self, deadline: Instant, into: &mut Message) -> Result<Next> {
+        match self {
+            Source::Local(tail) => tail.read_before(deadline, into),
+            #[cfg(feature = "remote")]
+            Source::Remote(tail) => tail.read_before(deadline, into),
+        }
+    }
+
+    fn canceller(&self) -> Canceller {
+        match self {
+            Source::Local(tail) => tail.canceller(),
+            #[cfg(feature = "remote")]
+            Source::Remote(tail) => tail.canceller(),
+        }
+    }
+}
+
+fn open_pool(global: &Global, args: &FollowArgs, pool: &PoolRef) -> Result<Pool> {
+    let client = global.client_for(pool)?;
     let open = |pool: &PoolRef| client.open_pool_to_read(pool);
     match args.create {
-        true => open::or_create(&client, &pool, CreateOptions::default(), open),
-        false => open(&pool),
+        true => open::or_create(&client, pool, CreateOptions::default(), open),
+        false => open(pool),
     }
 }
 
@@ -86,7 +134,7 @@ struct Follower<'a> {
     format: StreamFormat,
     has_colour: bool,
     filters: Filters,
-    tail: Tail,
+    tail: Source,
     message: Message,
     /// When `--timeout` strikes, unless something is printed before.
     deadline: Option<Instant>,
@@ -101,7 +149,7 @@ impl<'a> Follower<'a> {
         args: &'a FollowArgs,
         format: StreamFormat,
         filters: Filters,
-        tail: Tail,
+        tail: Source,
     ) -> Result<Follower<'a>> {
         let now = Instant::now();
         // A deadline too far away to be told is none.

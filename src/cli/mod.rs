@@ -12,6 +12,7 @@ mod open;
 mod output;
 mod pool;
 mod pretty;
+mod remote;
 #[cfg(feature = "serve")]
 mod serve;
 mod signals;

@@ -3,19 +3,21 @@
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, PoolCommand};
+use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
+use super::echo::echo;
+use super::open::Target;
 use super::output::{self, style, visible};
 use super::size::show_size;
 use super::{Outcome, open};
-use crate::api::{Bounds, Client, CreateOptions, PoolEntry, PoolInfo, Timestamp};
-use crate::core::error::{Error, Result};
+use crate::api::{Bounds, CreateOptions, PoolEntry, PoolInfo, Timestamp};
+use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
 use crate::wire::{ErrorFields, error_fields};
 
 pub(super) fn run(global: &Global, command: &PoolCommand) -> Outcome {
     match command {
         PoolCommand::Create(args) => create(global, args),
-        PoolCommand::List(flag) => list(global, *flag),
+        PoolCommand::List(args) => list(global, args),
         PoolCommand::Info(args) => info(global, args),
         PoolCommand::Delete(args) => delete(global, args),
     }
@@ -26,12 +28,16 @@ fn create(global: &Global, args: &CreateArgs) -> Outcome {
         size_bytes: args.size,
         index_capacity: args.index_capacity,
     };
-    let create_one = |name: &str| {
-        let pool = open::pool_ref(name)?;
-        global
+    let create_one = |name: &str| match open::target(name)? {
+        Target::Local(pool) => global
             .client_for(&pool)?
             .create_pool(&pool, options)?
-            .info()
+            .info(),
+        #[cfg(feature = "remote")]
+        Target::Remote(url) => {
+            let client = super::remote::client(&args.remote, &url)?;
+            client.create_pool(client.pool_of(&url)?.name(), options)
+        }
     };
     let tried = Tried::each(&args.names, create_one);
     if wants_json(args.json) {
@@ -47,22 +53,54 @@ fn create(global: &Global, args: &CreateArgs) -> Outcome {
     tried.finish()
 }
 
-fn list(global: &Global, flag: JsonFlag) -> Outcome {
-    let client = global.client()?;
-    let entries = client.list_pools()?;
-    if wants_json(flag) {
+fn list(global: &Global, args: &ListArgs) -> Outcome {
+    let (place, entries) = match &args.server {
+        None => {
+            let client = global.client()?;
+            let place = client.dir().to_string_lossy().into_owned();
+            (place, client.list_pools()?)
+        }
+        Some(server) => list_server(args, server)?,
+    };
+    if wants_json(args.json) {
         output::print_json(&List {
             pools: entries.iter().map(ListLine::new).collect(),
         })?;
     } else {
-        output::print_text(&list_text(&client, &entries))?;
+        output::print_text(&list_text(&place, &entries))?;
     }
     Ok(0)
 }
 
+#[cfg(feature = "remote")]
+fn list_server(args: &ListArgs, server: &str) -> Result<(String, Vec<PoolEntry>)> {
+    let url = super::remote::RemoteRef::parse(server)?;
+    if url.pool().is_some() {
+        return Err(no_server(server));
+    }
+    let client = super::remote::client(&args.remote, &url)?;
+    Ok((url.to_string(), client.list_pools()?))
+}
+
+#[cfg(not(feature = "remote"))]
+fn list_server(_: &ListArgs, server: &str) -> Result<(String, Vec<PoolEntry>)> {
+    Err(no_server(server))
+}
+
+fn no_server(text: &str) -> Error {
+    let message = format!("`{}` is not a server whose pools can be listed", echo(text));
+    Error::new(ErrorKind::Usage, message)
+        .hint("give no more than http://HOST:PORT, or another pool directory with --dir")
+}
+
 fn info(global: &Global, args: &InfoArgs) -> Outcome {
-    let pool = open::pool_ref(&args.pool)?;
-    let info = global.client_for(&pool)?.open_pool_to_read(&pool)?.info()?;
+    let info = match open::target(&args.pool)? {
+        Target::Local(pool) => global.client_for(&pool)?.open_pool_to_read(&pool)?.info()?,
+        #[cfg(feature = "remote")]
+        Target::Remote(url) => super::remote::client(&args.remote, &url)?
+            .pool_of(&url)?
+            .info()?,
+    };
     if wants_json(args.json) {
         output::print_json(&info)?;
     } else {
@@ -73,11 +111,21 @@ fn info(global: &Global, args: &InfoArgs) -> Outcome {
 
 fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
     let delete_one = |name: &str| {
-        let pool = open::pool_ref(name)?;
-        let path = global.client_for(&pool)?.delete_pool(&pool)?;
+        let path = match open::target(name)? {
+            Target::Local(pool) => {
+                let path = global.client_for(&pool)?.delete_pool(&pool)?;
+                path.to_string_lossy().into_owned()
+            }
+            #[cfg(feature = "remote")]
+            Target::Remote(url) => {
+                let pool = super::remote::client(&args.remote, &url)?.pool_of(&url)?;
+                pool.delete()?;
+                pool.url()
+            }
+        };
         Ok(Deleted {
             pool: name.to_owned(),
-            path: path.to_string_lossy().into_owned(),
+            path,
         })
     };
     let tried = Tried::each(&args.names, delete_one);
@@ -201,10 +249,10 @@ fn created_text(info: &PoolInfo) -> String {
     format!("created {name}, {} ({path})\n", show_size(info.file_size))
 }
 
-fn list_text(client: &Client, entries: &[PoolEntry]) -> String {
+fn list_text(place: &str, entries: &[PoolEntry]) -> String {
     if entries.is_empty() {
-        let dir = visible(&client.dir().to_string_lossy());
-        return format!("no pools in {dir}; `plasmite pool create NAME` creates one\n");
+        let place = visible(place);
+        return format!("no pools in {place}; `plasmite pool create NAME` creates one\n");
     }
     let mut rows = vec![["NAME", "SIZE", "OLDEST", "NEWEST", "MODIFIED"].map(str::to_owned)];
     rows.extend(entries.iter().map(list_row));

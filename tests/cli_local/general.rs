@@ -385,8 +385,8 @@ fn names_that_no_pool_can_have_are_refused() {
         "/",
         "x/",
         "./..",
-        "http://host/pool",
-        "https://host/pool",
+        "http://host/a/b",
+        "https://host/pool?a=1",
     ] {
         let errors = place.args(&["pool", "create", "--", name]).errors(2);
         assert_eq!(errors[0]["kind"], "Usage", "{name:?}");
@@ -405,6 +405,9 @@ fn names_that_no_pool_can_have_are_refused() {
             );
         }
     }
+    let error = place.run("doctor http://host/pool").fails(2, "Usage");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("local pools only"), "{message}");
     place.args(&["pool", "create", &"n".repeat(200)]).ok();
 }
 

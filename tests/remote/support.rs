@@ -1,0 +1,340 @@
+//! Servers, real ones and fakes, and commands that are run against them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use plasmite::serve::{self, ServeOptions};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+/// Ends a command that hangs, far beyond what any takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pool directory.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+/// A server in this process.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    kill: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A command that runs beside the test.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) out: BufReader<ChildStdout>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Runs a command line, split at blanks.
+    pub(crate) fn run(&self, line: &str) -> Run {
+        self.args(&line.split_whitespace().collect::<Vec<_>>(), "")
+    }
+
+    /// As `run`, with this on standard input.
+    pub(crate) fn pipe(&self, line: &str, input: &str) -> Run {
+        self.args(&line.split_whitespace().collect::<Vec<_>>(), input)
+    }
+
+    pub(crate) fn args(&self, args: &[&str], input: &str) -> Run {
+        let output = assert_cmd::Command::from_std(self.command())
+            .args(args)
+            .write_stdin(input)
+            .timeout(PATIENCE)
+            .output()
+            .unwrap();
+        Run::new(output.status.code(), output.stdout, output.stderr)
+    }
+
+    pub(crate) fn spawn(&self, line: &str) -> Running {
+        let mut child = self
+            .command()
+            .args(line.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Running { child, out }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plasmite"));
+        command
+            .env("PLASMITE_DIR", self.path())
+            .env_remove("PLASMITE_TOKEN_FILE");
+        command
+    }
+
+    /// A server for the pools here, with what `change` makes of the default options.
+    pub(crate) fn serve_with(&self, change: impl FnOnce(&mut ServeOptions)) -> Server {
+        let mut options = ServeOptions::new(self.path());
+        options.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        change(&mut options);
+        Server::start(options)
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        self.serve_with(|_| {})
+    }
+}
+
+impl Server {
+    fn start(options: ServeOptions) -> Server {
+        let (told, url) = mpsc::channel();
+        let (kill, killed) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let bound = serve::bind(options).await.unwrap();
+                told.send(bound.url()).unwrap();
+                tokio::select! {
+                    () = bound.run(std::future::pending()) => {}
+                    _ = killed => {}
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        });
+        let url: String = url.recv().unwrap();
+        let (_, address) = url.split_once("://").unwrap();
+        Server {
+            address: address.parse().unwrap(),
+            url,
+            kill: Some(kill),
+            thread: Some(thread),
+        }
+    }
+
+    /// Ends at once; connections are cut.
+    pub(crate) fn kill(mut self) -> SocketAddr {
+        self.end();
+        self.address
+    }
+
+    fn end(&mut self) {
+        if let Some(kill) = self.kill.take() {
+            kill.send(()).ok();
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Run {
+    fn new(code: Option<i32>, out: Vec<u8>, err: Vec<u8>) -> Run {
+        Run {
+            code,
+            out: String::from_utf8(out).unwrap(),
+            err: String::from_utf8(err).unwrap(),
+        }
+    }
+
+    /// The output of a command that succeeded and complained about nothing.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(
+            (self.code, self.err.as_str()),
+            (Some(0), ""),
+            "{}",
+            self.out
+        );
+        self.out
+    }
+
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    /// The error of a command that failed with this code and kind.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32, kind: &str) -> Value {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let line = self.err.lines().last().unwrap_or_default();
+        let error = serde_json::from_str::<Value>(line).unwrap()["error"].clone();
+        assert_eq!(error["kind"], kind, "{error}");
+        assert!(
+            error["hint"].as_str().is_some_and(|hint| !hint.is_empty()),
+            "{error}"
+        );
+        error
+    }
+
+    /// The seqs of what was printed.
+    pub(crate) fn seqs(&self) -> Vec<u64> {
+        self.out.lines().map(seq).collect()
+    }
+
+    /// The notices about missing messages: first and last.
+    pub(crate) fn drops(&self) -> Vec<(u64, u64)> {
+        let notices = self
+            .err
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        notices
+            .map(|notice| {
+                let missing = &notice["notice"]["missing"];
+                (
+                    missing["first"].as_u64().unwrap(),
+                    missing["last"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn seq(line: &str) -> u64 {
+    serde_json::from_str::<Value>(line).unwrap()["seq"]
+        .as_u64()
+        .unwrap()
+}
+
+impl Running {
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line
+    }
+
+    pub(crate) fn type_line(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits for its end; what was read by lines is not in the output.
+    pub(crate) fn finish(mut self) -> Run {
+        drop(self.child.stdin.take());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        self.out.read_to_end(&mut out).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_end(&mut err)
+            .unwrap();
+        Run::new(self.child.wait().unwrap().code(), out, err)
+    }
+
+    pub(crate) fn interrupt(self) -> Run {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        self.finish()
+    }
+}
+
+/// A server that gives the same answers, in order, one to a connection, and hands on the heads of the requests.
+pub(crate) struct Fake {
+    pub(crate) url: String,
+    pub(crate) requests: mpsc::Receiver<String>,
+}
+
+impl Fake {
+    pub(crate) fn answering(answers: Vec<String>) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/p", listener.local_addr().unwrap());
+        let (told, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    return;
+                };
+                let request = read_request(&mut stream);
+                stream.write_all(answer.as_bytes()).ok();
+                told.send(request).ok();
+            }
+        });
+        Fake { url, requests }
+    }
+
+    /// The first line of each request so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let heads = self.requests.try_iter();
+        heads
+            .map(|head| head.lines().next().unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return head;
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        line.to_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok();
+    head
+}
+
+/// An answer as a server of pools gives it, after which the connection ends.
+pub(crate) fn answer(status: u16, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} X\r\nplasmite-version: 0\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The beginning of a stream that is cut off behind this.
+pub(crate) fn cut_stream(pool: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nplasmite-version: 0\r\nplasmite-pool: {pool}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n",
+        body.len()
+    )
+}
+
+/// A stream that comes to its own end.
+pub(crate) fn whole_stream(pool: &str, body: &str) -> String {
+    cut_stream(pool, body) + "0\r\n\r\n"
+}
+
+pub(crate) fn envelope(seq: u64) -> String {
+    format!(
+        "{{\"seq\":{seq},\"time\":\"2026-11-24T00:27:44.105076723Z\",\"meta\":{{\"tags\":[]}},\"data\":null}}\n"
+    )
+}
