@@ -6,7 +6,7 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench tails doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ loom-mutants: ## check that the models notice each way to break the protocol
 
 bench: ## measure against the floors of this machine, and write target/bench/report.json
 	$(CARGO) bench --bench ratios --features internals
+
+tails: ## a thousand tails on one server: are they complete, how late, and at what cost
+	$(CARGO) bench --profile torture --bench tails
 
 doc: ## build the documentation of the Rust API
 	$(CARGO) doc --no-deps --open --features internals

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -144,6 +145,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 fn listen(global: &Global, flags: &ServeFlags) -> Outcome {
     let options = flags.options(global)?;
     log_to_stderr();
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -173,6 +175,17 @@ fn listen(global: &Global, flags: &ServeFlags) -> Outcome {
     })?;
     runtime.shutdown_timeout(Duration::ZERO);
     Ok(0)
+}
+
+/// Lets the server have as many connections as the system allows it. [QUOTA-7]
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // What is refused here shows when it is needed: connections beyond the limit wait.
+    setrlimit(Resource::Nofile, most).ok();
 }
 
 /// Says where the server answers. [SERVE-1]

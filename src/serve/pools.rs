@@ -1,6 +1,7 @@
 //! The pools that are open, each with at most one thread that waits for its next message.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ const KEPT_OPEN: Duration = Duration::from_secs(60);
 pub(super) struct Pools {
     client: Client,
     open: Mutex<HashMap<String, Arc<OpenPool>>>,
+    /// Held while a pool is opened, so that many who ask for it at once open it once. Names share these by hash.
+    opening: [tokio::sync::Mutex<()>; 64],
+    names: RandomState,
     /// How many requests may wait for storage at once. [QUOTA-5]
     storage: Arc<Semaphore>,
 }
@@ -37,6 +41,8 @@ impl Pools {
         Pools {
             client,
             open: Mutex::default(),
+            opening: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            names: RandomState::new(),
             storage: Arc::new(Semaphore::new(storage_concurrency)),
         }
     }
@@ -63,23 +69,34 @@ impl Pools {
 
     /// The pool of this name, to read. Looks whether the file is still the one that is open.
     pub(super) async fn to_read(&self, name: &PoolName) -> Result<Arc<OpenPool>, Refusal> {
-        if let Some(open) = self.opened(name) {
-            return Ok(open);
-        }
-        let (client, pool) = (self.client.clone(), name.reference());
-        let pool = self
-            .on_storage(move || client.open_pool_to_read(&pool))
-            .await?;
-        Ok(self.keep(name, pool))
+        self.opened_or(name, |_| true, Client::open_pool_to_read)
+            .await
     }
 
     /// The pool of this name, to append to.
     pub(super) async fn to_write(&self, name: &PoolName) -> Result<Arc<OpenPool>, Refusal> {
-        if let Some(open) = self.opened(name).filter(|open| open.pool.is_writable()) {
-            return Ok(open);
+        self.opened_or(name, Pool::is_writable, Client::open_pool)
+            .await
+    }
+
+    /// The open pool of this name if it will do, else one that is opened now.
+    async fn opened_or(
+        &self,
+        name: &PoolName,
+        will_do: fn(&Pool) -> bool,
+        open: fn(&Client, &PoolRef) -> Result<Pool>,
+    ) -> Result<Arc<OpenPool>, Refusal> {
+        let opened = || self.opened(name).filter(|opened| will_do(&opened.pool));
+        if let Some(opened) = opened() {
+            return Ok(opened);
+        }
+        let place = self.names.hash_one(&name.0) as usize % self.opening.len();
+        let _turn = self.opening[place].lock().await;
+        if let Some(opened) = opened() {
+            return Ok(opened);
         }
         let (client, pool) = (self.client.clone(), name.reference());
-        let pool = self.on_storage(move || client.open_pool(&pool)).await?;
+        let pool = self.on_storage(move || open(&client, &pool)).await?;
         Ok(self.keep(name, pool))
     }
 

@@ -3,7 +3,8 @@
 use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
 
-use plasmite::serve::{Credentials, Tls};
+use plasmite::serve::{Credentials, Tls, check};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use crate::support::{Fake, Place, answer};
 
@@ -88,4 +89,62 @@ fn certificates_are_checked_unless_told_otherwise() {
             place.file("p.plasmite").display()
         ))
         .fails(2, "Usage");
+}
+
+/// A certificate for these names, made to last until this year, and its key: as files.
+fn certificate(place: &Place, name: &str, names: &[&str], until: i32) -> (String, String) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    let cert_file = token_file(place, &format!("{name}.crt"), &cert.pem());
+    let key_file = token_file(place, &format!("{name}.key"), &key.serialize_pem());
+    (cert_file, key_file)
+}
+
+fn files((cert, key): &(String, String)) -> Tls {
+    Tls::Files {
+        cert: cert.into(),
+        key: key.into(),
+    }
+}
+
+/// Guards against a client that takes any certificate for which it has a name of trust.
+#[test]
+fn certificates_that_are_expired_or_of_another_name_are_refused() {
+    let place = Place::new();
+    let expired = certificate(&place, "expired", &["127.0.0.1"], 2021);
+    let other = certificate(&place, "other", &["example.org"], 2100);
+    let good = certificate(&place, "good", &["127.0.0.1"], 2100);
+    for (pair, is_good) in [(&expired, false), (&other, false), (&good, true)] {
+        let server = place.serve_with(|options| options.tls = files(pair));
+        let run = place.run(&format!("pool list {} --tls-ca {}", server.url, pair.0));
+        match is_good {
+            true => drop(run.ok()),
+            false => {
+                let error = run.fails(8, "Io");
+                assert!(
+                    error["causes"].to_string().contains("certificate"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+/// Guards against a server that starts with a key that is not its certificate's, and fails each client.
+#[test]
+fn a_certificate_and_a_key_that_do_not_go_together_are_refused() {
+    let place = Place::new();
+    let one = certificate(&place, "one", &["127.0.0.1"], 2100);
+    let two = certificate(&place, "two", &["127.0.0.1"], 2100);
+    let mut options = plasmite::serve::ServeOptions::new(place.path());
+    options.tls = files(&one);
+    assert!(check(&options).is_empty());
+    options.tls = files(&(one.0, two.1));
+    let problems = check(&options);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].kind(), plasmite::ErrorKind::Usage);
 }

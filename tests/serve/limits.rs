@@ -1,5 +1,9 @@
 //! What is too much, and that it is told.
 
+use std::net::TcpStream;
+
+use rustix::process::{Resource, getrlimit};
+
 use crate::support::Server;
 
 #[test]
@@ -39,6 +43,47 @@ fn connections_beyond_the_limit_are_told_so_and_healthz_still_answers() {
     let idle: Vec<_> = (0..300).map(|_| server.send("")).collect();
     assert_eq!(server.get("/healthz").status, 200);
     drop(idle);
+}
+
+/// Guards against a pool that each of many who ask at once opens for itself, which is too much for storage.
+#[test]
+fn many_that_ask_at_once_for_a_pool_open_it_once() {
+    let server = Server::start(&["--max-storage-concurrency", "1"]);
+    server.create("chat");
+    let tail = "GET /v0/pools/chat/tail HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut open: Vec<_> = (0..50).map(|_| server.send(tail)).collect();
+    assert!(open.iter_mut().all(|tail| tail.head().0 == 200));
+}
+
+/// Guards against a server that those keep busy who open connections and leave them.
+#[test]
+fn ten_thousand_connections_that_say_nothing_do_not_keep_out_one_that_does() {
+    let server = Server::start(&[]);
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // A system that lets this process have fewer tries fewer: each is a descriptor here, too.
+    let count = most.saturating_sub(500).min(10_000);
+    let connect = |_| TcpStream::connect(server.address());
+    let idle: Vec<TcpStream> = (0..count).filter_map(|nth| connect(nth).ok()).collect();
+    assert!(!idle.is_empty());
+    assert_eq!(server.get("/healthz").status, 200);
+    drop(idle);
+    while server.get("/v0/pools").status != 200 {
+        std::thread::yield_now();
+    }
+}
+
+/// [QUOTA-7]
+#[test]
+fn a_server_takes_all_descriptors_that_it_may_have() {
+    let server = Server::start_with_files(64);
+    let limits = server.limits();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut words = line.unwrap().split_whitespace().skip(3);
+    let (soft, hard) = (words.next().unwrap(), words.next().unwrap());
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "64");
 }
 
 #[test]

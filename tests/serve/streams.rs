@@ -189,7 +189,7 @@ fn a_server_that_is_asked_to_end_ends_its_streams_properly() {
 fn what_was_acknowledged_outlives_a_killed_server() {
     let server = Server::start(&[]);
     server.create("chat");
-    for n in 1..=200 {
+    for n in 1..=1000 {
         server.append("chat", &n.to_string());
     }
     server.signal(9);
@@ -201,5 +201,5 @@ fn what_was_acknowledged_outlives_a_killed_server() {
         .iter()
         .map(|line| line["data"].as_u64().unwrap())
         .collect();
-    assert_eq!(data, (1..=200).collect::<Vec<_>>());
+    assert_eq!(data, (1..=1000).collect::<Vec<_>>());
 }

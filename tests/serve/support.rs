@@ -33,7 +33,21 @@ impl Server {
     }
 
     pub(crate) fn start_in(dir: TempDir, flags: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_plasmite"))
+        Server::run(Command::new(env!("CARGO_BIN_EXE_plasmite")), dir, flags)
+    }
+
+    /// A server that is started with a soft limit of so many open files.
+    pub(crate) fn start_with_files(count: u32) -> Server {
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("ulimit -Sn {count}; exec \"$0\" \"$@\""))
+            .arg(env!("CARGO_BIN_EXE_plasmite"));
+        Server::run(shell, tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn run(mut program: Command, dir: TempDir, flags: &[&str]) -> Server {
+        let mut child = program
             .args(["serve", "--bind", "127.0.0.1:0"])
             .args(flags)
             .env("PLASMITE_DIR", dir.path().join("pools"))
@@ -63,6 +77,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The limits that the system holds the server to, as Linux shows them.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: i32) {
