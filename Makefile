@@ -6,7 +6,7 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench tails doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench tails schemathesis doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: ## measure against the floors of this machine, and write target/bench/rep
 
 tails: ## a thousand tails on one server: are they complete, how late, and at what cost
 	$(CARGO) bench --profile torture --bench tails
+
+schemathesis: ## attack the server by its own OpenAPI description (fetches schemathesis from PyPI)
+	scripts/schemathesis.sh
 
 doc: ## build the documentation of the Rust API
 	$(CARGO) doc --no-deps --open --features internals

@@ -131,6 +131,16 @@ pub(super) mod schema {
         data: Value,
     }
 
+    /// One event of a stream; `data` is JSON: an envelope, a gap or a failure.
+    #[derive(Serialize, ToSchema)]
+    pub(crate) struct Event {
+        #[schema(nullable = false)]
+        id: Option<String>,
+        #[schema(nullable = false)]
+        event: Option<String>,
+        data: String,
+    }
+
     /// What is known of a message beside its data.
     #[derive(Serialize, ToSchema)]
     pub(crate) struct Meta {

@@ -17,24 +17,25 @@ use crate::moment::parse_moment;
 #[into_params(parameter_in = Query)]
 pub(super) struct TailQuery {
     /// Start at this seq, inclusive; 0 means 1.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     since_seq: Option<Whole>,
     /// Start at the newest so many messages, counted before any filter.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     last: Option<Whole>,
     /// Start at the first message of this time or later: RFC 3339, or a duration back from now such as `5m`.
     since: Option<String>,
     /// End before the first message of this time or later.
     until: Option<String>,
     /// End after so many messages.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     max: Option<Whole>,
     /// End so many milliseconds after the start; at most the server's limit, which holds if this is absent.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     timeout_ms: Option<Whole>,
     /// Only messages with this tag; repeatable, and all have to be there.
     tag: Vec<String>,
     /// What to do where messages are missing.
+    #[param(inline)]
     gap_policy: Option<Policy>,
     /// Also send lines that are no messages: `{"gap":...}` and `{"next_seq":...}`.
     notices: Option<bool>,
@@ -46,24 +47,25 @@ pub(super) struct TailQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// Start at this seq, inclusive; 0 means 1.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     since_seq: Option<Whole>,
     /// Start at the newest so many messages, counted before any filter.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     last: Option<Whole>,
     /// Start at the first message of this time or later: RFC 3339, or a duration back from now such as `5m`.
     since: Option<String>,
     /// End before the first message of this time or later.
     until: Option<String>,
     /// End after so many messages.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     max: Option<Whole>,
     /// End so many milliseconds after the start; at most the server's limit, which holds if this is absent.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     timeout_ms: Option<Whole>,
     /// Only messages with this tag; repeatable, and all have to be there.
     tag: Vec<String>,
     /// What to do where messages are missing.
+    #[param(inline)]
     gap_policy: Option<Policy>,
 }
 

@@ -185,6 +185,7 @@ struct CreateBody {
     #[schema(value_type = schema::Name)]
     pool: String,
     /// The size of its file in bytes; 1 MiB if absent.
+    #[schema(minimum = 65536)]
     size_bytes: Option<u64>,
     /// How many index slots; one for every 512 bytes if absent.
     index_capacity: Option<u64>,
@@ -345,7 +346,7 @@ async fn append(
 #[serde(deny_unknown_fields)]
 struct BatchBody<'a> {
     /// All of them are appended, or none.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "body::objects")]
     #[schema(min_items = 1)]
     messages: Vec<BatchMessage<'a>>,
     #[schema(value_type = Option<schema::Durability>)]
@@ -497,7 +498,7 @@ async fn tail(
 }
 
 /// Messages as server-sent events, for a browser's EventSource.
-#[utoipa::path(get, path = "/v0/ui/pools/{pool}/events", params(PoolPath, EventsQuery), responses((status = 200, content_type = "text/event-stream", body = String)))]
+#[utoipa::path(get, path = "/v0/ui/pools/{pool}/events", params(PoolPath, EventsQuery), responses((status = 200, content_type = "text/event-stream", body = schema::Event)))]
 async fn ui_events(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,

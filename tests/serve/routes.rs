@@ -56,6 +56,18 @@ fn a_batch_goes_in_as_a_whole_or_not_at_all() {
     assert_eq!(done["messages"][1]["meta"]["tags"][0], "t");
 }
 
+/// Guards against an array of a message's members that is taken for the message.
+#[test]
+fn a_message_of_a_batch_is_an_object() {
+    let server = Server::start(&[]);
+    server.create("chat");
+    let batch = "/v0/pools/chat/append_batch";
+    let refused = server.post(batch, r#"{"messages":[{"data":1},[2,null]]}"#);
+    assert_eq!((refused.status, refused.kind().as_str()), (400, "Usage"));
+    let accepted = server.post(batch, r#"{"messages":[{"data":1}]}"#);
+    assert_eq!(accepted.json()["messages"][0]["seq"], 1);
+}
+
 #[test]
 fn bodies_that_are_not_what_a_route_takes_are_refused() {
     let server = Server::start(&["--max-body-bytes", "1K"]);
@@ -73,6 +85,7 @@ fn bodies_that_are_not_what_a_route_takes_are_refused() {
         r#"{"data":1,"tags":"t"}"#,
         r#"{"data":1,"durability":"slow"}"#,
         r#"{"data":[1}"#,
+        r#"[1,["t"],"fast"]"#,
     ] {
         let answer = server.post(append, body);
         assert_eq!(
