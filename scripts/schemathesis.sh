@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Schemathesis against a server of its own: what the OpenAPI description says is held against what the server does.
-# Needs Python 3 and, the first time, PyPI; everything stays under target/. What is left out, and why, is in
+# Needs Python 3 and, the first time, PyPI. What is left out, and why, is in
 # scripts/schemathesis.toml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
