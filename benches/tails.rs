@@ -97,12 +97,16 @@ fn run(rate: u64) -> Figures {
         .build()
         .unwrap();
     let writer = {
-        let ready = Arc::clone(&ready);
+        let (ready, pid) = (Arc::clone(&ready), server.id());
         std::thread::spawn(move || {
             while ready.load(Ordering::Acquire) < TAILS {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            write(&pool, rate, count, started);
+            write(&pool, rate, count - 1, started);
+            // Every tail is still open: it waits for the last message.
+            let cost = cost(pid);
+            write(&pool, rate, 1, started);
+            cost
         })
     };
     let tails = runtime.block_on(async {
@@ -115,8 +119,7 @@ fn run(rate: u64) -> Figures {
         }
         done
     });
-    writer.join().unwrap();
-    let (private_kib, threads) = cost(server.id());
+    let (private_kib, threads) = writer.join().unwrap();
     server.kill().unwrap();
     server.wait().unwrap();
     let complete = tails.iter().filter(|tail| tail.is_complete).count();
