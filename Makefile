@@ -6,10 +6,10 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture loom loom-deep loom-mutants bench tails schemathesis doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-lock loom loom-deep loom-mutants bench tails schemathesis doc deny setup install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build plasmite and pls, optimised
 	$(CARGO) build --release
@@ -41,6 +41,19 @@ demo: ## feed, follow, fetch and check real output of this machine
 
 torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
+
+conformance: ## run the cases of the specification on every surface; CASE=topic/name runs one
+	$(CARGO) build --quiet
+	$(CARGO) build --quiet -p plasmite-conformance
+	target/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
+
+conformance-selftest: ## break each surface on purpose, and check that the cases notice
+	$(CARGO) build --quiet
+	$(CARGO) build --quiet -p plasmite-conformance
+	target/debug/plasmite-conformance selftest $(ARGS)
+
+conformance-lock: ## lock the text of the clauses, once their cases were looked at
+	$(CARGO) run --quiet -p plasmite-conformance -- lock
 
 loom: ## explore the interleavings of writers, their deaths and a reader
 	$(CARGO) test --profile loom -p plasmite-loom -- --nocapture --test-threads 1
