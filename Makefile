@@ -6,7 +6,7 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-lock loom loom-deep loom-mutants bench tails schemathesis doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ tails: ## a thousand tails on one server: are they complete, how late, and at wh
 
 schemathesis: ## attack the server by its own OpenAPI description (fetches schemathesis from PyPI)
 	scripts/schemathesis.sh
+
+browser: ## a real browser's EventSource, and what pages of other origins may not do (needs Chromium)
+	$(CARGO) build --quiet
+	scripts/browser.py
 
 doc: ## build the documentation of the Rust API
 	$(CARGO) doc --no-deps --open --features internals

@@ -2,6 +2,7 @@
 """A real browser's EventSource against a real server: order, reconnects, and what pages of other origins may not do.
 
 Needs Chromium; BROWSER names another command for it. With an argument, a picture of the page goes to that file.
+Takes a plasmite that is built already, which `make browser` sees to.
 """
 
 import http.server
@@ -89,7 +90,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def serve(port, origin):
     """Starts a server whose streams end by themselves every second, so that the browser reconnects on its own, too."""
     command = [PLASMITE, "serve", "--bind", f"127.0.0.1:{port}", "--cors-origin", origin, "--max-tail-timeout-ms", "1000"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     started.append(server)
     return server, json.loads(server.stderr.readline())["listening"]
 
@@ -104,10 +105,9 @@ def browse(url, *flags):
 
 def stop(process):
     started.remove(process)
-    if os.getpgid(process.pid) == process.pid:
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
+        process.wait()
 
 
 def call(path, body=None):
@@ -164,9 +164,43 @@ def run():
     check("nor as JSON, which the preflight keeps it from", stranger.all("append") == ["kept from it"])
     check("nothing was appended", newest() == 25)
 
-    browser = browse(friend.origin)
-    wait("the friend's page has tried everything", lambda: friend.all("append") and len(friend.all("id")) >= 26)
-    check("a page of the allowed origin may append as JSON", friend.all("append") == [200] and newest() == 26)
+    browse(friend.origin)
+    wait("the friend's page has tried everything", lambda: friend.all("append") and len(friend.all("id")) >= 27)
+    check("a page of the allowed origin may append as JSON, and without a type", newest() == 27)
     check("and as nothing else: 415 for text/plain and a form", refused() == {"403": 3, "415": 2})
 
+    appends(20)
+    opened = len(friend.all("open"))
+    wait("it reconnects after the end of a stream", lambda: len(friend.all("open")) > opened)
+    appends(5)
+    lost = len(friend.all("error"))
+    stop(server)
+    subprocess.run([PLASMITE, "feed", "chat", '"appended while no server runs"'], stdout=subprocess.DEVNULL, check=True)
+    wait("it tries again while no server runs", lambda: len(friend.all("error")) > lost + 1)
+    server, url = serve(url.rsplit(":")[-1], friend.origin)
+    appends(100)
+    wait("the last message comes", lambda: str(newest()) in friend.all("id"))
+    ids = friend.all("id")
+    shown = [json.loads(data)["seq"] for data in friend.all("data")]
+    opened, lost = len(friend.all("open")), friend.all("error")
+    print(f"      {len(ids)} messages, {opened} connections, {len(lost)} times lost")
+    check("every message came once and in order", ids == [str(n) for n in range(1, newest() + 1)])
+    check("each with its envelope, and as a message", shown == list(map(int, ids)) and set(friend.all("type")) == {"message"})
+    check("its EventSource reconnected each time", set(lost) == {"reconnecting"})
+    check("the stranger's page still has nothing", not stranger.all("id"))
 
+    if PICTURE:
+        # The picture is taken when the page is loaded, so this needs a moment and no more.
+        browse(friend.origin, f"--screenshot={PICTURE}", "--timeout=2000", "--window-size=1100,900").wait(30)
+
+
+PICTURE = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
+started = []
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+    os.environ.update(PLASMITE_DIR=f"{work}/pools", PLASMITE_LOG="off")
+    friend, stranger = Site("friend"), Site("stranger")
+    try:
+        run()
+    finally:
+        for process in list(started):
+            stop(process)

@@ -37,6 +37,7 @@ pub mod core;
 #[cfg(not(feature = "internals"))]
 #[expect(unreachable_pub, reason = "the same items are public with `internals`")]
 mod core;
+mod echo;
 #[cfg(any(feature = "cli", feature = "serve"))]
 mod moment;
 #[cfg(feature = "internals")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::echo::echo;
 use crate::{Error, ErrorKind, Result};
 
 /// What a pool's file name ends with.
@@ -127,10 +128,8 @@ fn check_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(
-        usage(format!("the pool name `{}` {why}", name.escape_debug()))
-            .hint("use a name of 1 to 200 bytes without separators and control characters"),
-    )
+    Err(usage(format!("the pool name `{}` {why}", echo(name)))
+        .hint("use a name of 1 to 200 bytes without separators and control characters"))
 }
 
 fn usage(message: String) -> Error {

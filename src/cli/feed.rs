@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
-use super::echo::echo;
 use super::ingest::{Ingest, Place, Record};
 use super::open::Target;
 use super::output::{self, style};
@@ -15,6 +14,7 @@ use super::signals::{self, Work};
 use super::{Outcome, Stop, open};
 use crate::api::{Batch, CreateOptions, Durability, Pool, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::echo::echo;
 #[cfg(feature = "remote")]
 use crate::remote::blocking::RemotePool;
 use crate::wire::ReceiptWriter;

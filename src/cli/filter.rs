@@ -26,9 +26,9 @@ use jaq_core::{Compiler, Ctx, Exn, Native, Vars};
 use jaq_json::Val;
 use memchr::memchr;
 
-use super::echo::echo;
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::echo::echo;
 
 type Data = JustLut<Val>;
 

@@ -2,7 +2,7 @@
 
 mod args;
 mod doctor;
-mod echo;
+
 mod feed;
 mod fetch;
 mod filter;

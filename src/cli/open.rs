@@ -1,10 +1,10 @@
 //! From what names a pool to the pool.
 
-use super::echo::echo;
 #[cfg(feature = "remote")]
 use super::remote::RemoteRef;
 use crate::api::{Client, CreateOptions, Pool, PoolRef};
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::echo::echo;
 
 /// Where a pool is.
 pub(super) enum Target {

@@ -4,13 +4,13 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
-use super::echo::echo;
 use super::open::Target;
 use super::output::{self, style, visible};
 use super::size::show_size;
 use super::{Outcome, open};
 use crate::api::{Bounds, CreateOptions, PoolEntry, PoolInfo, Timestamp};
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::echo::echo;
 use crate::policy;
 use crate::wire::{ErrorFields, error_fields};
 

@@ -8,8 +8,8 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ClapErrorKind};
 
 use super::args::Cli;
-use super::echo::echo;
 use crate::core::error::{Error, ErrorKind};
+use crate::echo::echo;
 
 /// What a flag or argument takes, where it was given something else.
 #[derive(Clone, Debug)]

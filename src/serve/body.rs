@@ -11,10 +11,11 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::answer::Refusal;
-use crate::{Error, ErrorKind};
+use crate::{Batch, Error, ErrorKind, Tags};
 
 /// What a request body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -68,24 +69,35 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal
     let Object(value) = read.map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        match path.as_str() {
-            "." => Refusal::usage(
-                format!("the request's body is not what this route takes: {cause}"),
-                HINT,
-            ),
-            _ => Refusal::usage(
-                format!("the request's body has a bad `{path}`: {cause}"),
-                HINT,
-            ),
-        }
+        let message = match path.as_str() {
+            "." => format!("the request's body is not what this route takes: {cause}"),
+            _ => format!("the request's body has a bad `{path}`: {cause}"),
+        };
+        at_fault(body, Error::new(ErrorKind::Usage, message).hint(HINT))
     })?;
     reader.end().map_err(|cause| {
-        Refusal::usage(
-            format!("the request's body is not one JSON object: {cause}"),
-            HINT,
-        )
+        let message = format!("the request's body is not one JSON object: {cause}");
+        at_fault(body, Error::new(ErrorKind::Usage, message).hint(HINT))
     })?;
     Ok(value)
+}
+
+/// The error with the place of the fault, where the body is not JSON at all. [BODY-7]
+fn at_fault(body: &[u8], error: Error) -> Error {
+    let whole = Batch::new().push_json(body, &Tags::none());
+    match whole.err().and_then(|fault| fault.offset_value()) {
+        Some(offset) => error.offset(offset),
+        None => error,
+    }
+}
+
+/// The error of a part of the body, with its offset counted from the body's start. [BODY-7]
+pub(super) fn within(body: &[u8], part: &RawValue, error: Error) -> Error {
+    let start = part.get().as_ptr().addr() - body.as_ptr().addr();
+    match error.offset_value() {
+        Some(offset) => error.offset(start as u64 + offset),
+        None => error,
+    }
 }
 
 /// A struct that is read from an object only: serde alone takes an array of the members for one, too. [BODY-3]

@@ -330,7 +330,9 @@ async fn append(
     let durability = durability(asked.durability.as_deref())?;
     let tags = Tags::new(asked.tags.unwrap_or_default());
     let mut batch = Batch::new();
-    batch.push_json(asked.data.get().as_bytes(), &tags)?;
+    batch
+        .push_json(asked.data.get().as_bytes(), &tags)
+        .map_err(|error| body::within(&body, asked.data, error))?;
     let open = server.pools.to_write(&name).await?;
     let (receipt, batch) = append_to(&server, &open, batch, durability).await?;
     let mut text = b"{\"message\":".to_vec();
@@ -383,7 +385,7 @@ async fn append_batch(
         let tags = Tags::new(message.tags.unwrap_or_default());
         batch
             .push_json(message.data.get().as_bytes(), &tags)
-            .map_err(|error| in_batch(place, &error))?;
+            .map_err(|error| body::within(&body, message.data, in_batch(place, &error)))?;
     }
     let open = server.pools.to_write(&name).await?;
     let (receipt, batch) = append_to(&server, &open, batch, durability).await?;
@@ -412,7 +414,11 @@ fn in_batch(place: usize, error: &Error) -> Error {
         .hint_text()
         .unwrap_or("correct that message")
         .to_owned();
-    Error::new(error.kind(), message).hint(hint)
+    let refused = Error::new(error.kind(), message).hint(hint);
+    match error.offset_value() {
+        Some(offset) => refused.offset(offset),
+        None => refused,
+    }
 }
 
 /// Appends where the lock is free at once; otherwise, and for a flush, on a thread that may wait.

@@ -103,7 +103,13 @@ impl Api {
             "verify" => {
                 let report = self.client.verify_pool(&Api::reference(request)?)?;
                 let issues = report.issues.iter().map(|issue| {
-                    json!({"code": issue.code.name(), "message": issue.message, "seq": issue.seq, "offset": issue.offset})
+                    let mut shown = json!({"code": issue.code.name(), "message": issue.message});
+                    for (name, value) in [("seq", issue.seq), ("offset", issue.offset)] {
+                        if let Some(value) = value {
+                            shown[name] = value.into();
+                        }
+                    }
+                    shown
                 });
                 Ok(json!({"report": {
                     "status": if report.is_corrupt() { "corrupt" } else { "ok" },

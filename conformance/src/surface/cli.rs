@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{self, Failure, broken};
 use super::tail::{Asked, Start};
-use super::{PATIENCE, Place, Request, Surface, data, number, text, texts, wanted};
+use super::{PATIENCE, Place, Request, Surface, data, members, number, text, texts, value, wanted};
 use crate::lines::Lines;
 use crate::process::{self, Running, unprivileged};
 
@@ -464,13 +464,14 @@ enum Line {
 
 fn item(line: &str) -> Line {
     let text = line.trim_end_matches('\n');
-    let Ok(value) = serde_json::from_str::<Map<String, Value>>(text) else {
+    let Some(members) = members(text) else {
         return Line::Other;
     };
-    if let Some(error) = value.get("error") {
-        return Line::Error(error.clone());
+    if members.contains_key("error") {
+        return Line::Error(value(&members, "error"));
     }
-    if let Some(notice) = value.get("notice") {
+    if members.contains_key("notice") {
+        let notice = value(&members, "notice");
         let missing = &notice["missing"];
         let (first, last) = (missing["first"].as_u64(), missing["last"].as_u64());
         let count = first.zip(last).map(|(first, last)| last - first + 1);
@@ -479,7 +480,7 @@ fn item(line: &str) -> Line {
         }
         return Line::Item(json!({"gap": missing}));
     }
-    if value.contains_key("seq") {
+    if members.contains_key("seq") {
         return Line::Item(json!({"message": text}));
     }
     Line::Other

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::answer::{self, Failure, broken};
 use super::tail::{Asked, Start};
-use super::{PATIENCE, Place, Request, Surface, data, number, text, texts, wanted};
+use super::{PATIENCE, Place, Request, Surface, data, members, number, text, texts, value, wanted};
 use crate::lines::Lines;
 use crate::process::trimmed;
 
@@ -67,6 +67,11 @@ impl Http {
 
     /// One request and its answer in JSON, or the error that came back.
     fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Value, Value> {
+        let text = self.ask_text(method, path, body)?;
+        serde_json::from_str(&text).map_err(|_| broken(format!("no JSON: {text:?}")))
+    }
+
+    fn ask_text(&self, method: Method, path: &str, body: Option<String>) -> Result<String, Value> {
         let asked = RUNTIME.block_on(async {
             let mut request = self.client.request(method, format!("{}{path}", self.url));
             if let Some(token) = &self.token {
@@ -85,12 +90,12 @@ impl Http {
         if !versioned {
             return Err(broken("an answer without `plasmite-version: 0` (HTTP-1)"));
         }
+        if status == 200 {
+            return Ok(body);
+        }
         let value: Value =
             serde_json::from_str(&body).map_err(|_| broken(format!("no JSON: {body:?}")))?;
-        match status {
-            200 => Ok(value),
-            _ => Err(json!({"error": value["error"], "code": status})),
-        }
+        Err(json!({"error": value["error"], "code": status}))
     }
 
     fn do_it(&mut self, request: &Request) -> Result<Value, Value> {
@@ -130,13 +135,21 @@ impl Http {
                     body += &format!(",\"durability\":{durability}");
                 }
                 body += "}";
-                let answer = self.ask(Method::POST, &path("/append")?, Some(body))?;
-                let message = &answer["message"];
+                let text = self
+                    .ask_text(Method::POST, &path("/append")?, Some(body))
+                    .map_err(|answer| in_data(answer, "{\"data\":".len()))?;
+                let answer = members(&text).unwrap_or_default();
+                let message = answer
+                    .get("message")
+                    .and_then(|message| members(message.get()));
+                let Some(message) = message else {
+                    return Err(broken(format!("no message: {text:?}")));
+                };
                 Ok(json!({"receipt": {
-                    "seq": message["seq"],
-                    "time": message["time"],
-                    "tags": message["meta"]["tags"],
-                    "durability": answer["durability"],
+                    "seq": value(&message, "seq"),
+                    "time": value(&message, "time"),
+                    "tags": value(&message, "meta")["tags"],
+                    "durability": value(&answer, "durability"),
                 }}))
             }
             "append_batch" if !request.contains_key("stamps") => {
@@ -156,23 +169,28 @@ impl Http {
             .and_then(Value::as_array)
             .into_iter()
             .flatten();
-        let messages: Vec<String> = messages
-            .filter_map(Value::as_object)
-            .map(|message| {
-                let data = data_text(message)?;
-                Ok(format!(
-                    "{{\"data\":{data},\"tags\":{}}}",
-                    json!(texts(message, "tags"))
-                ))
-            })
-            .collect::<Result<_>>()
-            .map_err(broken)?;
-        let mut body = format!("{{\"messages\":[{}]", messages.join(","));
+        let mut body = "{\"messages\":[".to_owned();
+        let mut starts = Vec::new();
+        for message in messages.filter_map(Value::as_object) {
+            let comma = if starts.is_empty() { "" } else { "," };
+            body += &format!("{comma}{{\"data\":");
+            starts.push(body.len());
+            body += &data_text(message).map_err(broken)?;
+            body += &format!(",\"tags\":{}}}", json!(texts(message, "tags")));
+        }
+        body += "]";
         if let Some(durability) = request.get("durability") {
             body += &format!(",\"durability\":{durability}");
         }
         body += "}";
-        let answer = self.ask(Method::POST, path, Some(body))?;
+        let answer = self.ask(Method::POST, path, Some(body)).map_err(|answer| {
+            let at = answer
+                .pointer("/error/offset")
+                .and_then(Value::as_u64)
+                .unwrap_or(0);
+            let start = starts.iter().rfind(|start| **start as u64 <= at);
+            in_data(answer, start.copied().unwrap_or(0))
+        })?;
         let receipts = answer["messages"].as_array().into_iter().flatten().map(|message| {
             json!({"seq": message["seq"], "time": message["time"], "tags": message["meta"]["tags"]})
         });
@@ -440,10 +458,11 @@ impl Stream {
                 }
             };
             let line = line.trim_end_matches('\n');
-            let Ok(value) = serde_json::from_str::<Map<String, Value>>(line) else {
+            let Some(members) = members(line) else {
                 return broken(format!("a line that is no JSON: {line:?}"));
             };
-            if let Some(error) = value.get("error") {
+            if members.contains_key("error") {
+                let error = value(&members, "error");
                 // There is no status any more: the code is that of the kind.
                 let code = answer::CODES
                     .iter()
@@ -451,12 +470,12 @@ impl Stream {
                     .map(|(_, code, _)| code);
                 return json!({"error": error, "code": code, "items": items});
             }
-            if value.contains_key("gap") {
-                items.push(Value::Object(value));
-            } else if value.contains_key("seq") {
+            if members.contains_key("gap") {
+                items.push(json!({"gap": value(&members, "gap")}));
+            } else if members.contains_key("seq") {
                 self.messages += 1;
                 items.push(json!({"message": line}));
-            } else if !value.contains_key("next_seq") {
+            } else if !members.contains_key("next_seq") {
                 return broken(format!("a line that is none of a tail: {line:?}"));
             }
         }
@@ -529,6 +548,19 @@ fn body(step: &Request) -> Result<Option<Vec<u8>>> {
 /// Data as it goes into a body. What is not UTF-8 cannot be in one that is text.
 fn data_text(request: &Request) -> Result<String> {
     Ok(String::from_utf8_lossy(&data(request)?).into_owned())
+}
+
+/// An offset in a body as one in the data that begins at `start` there.
+fn in_data(mut answer: Value, start: usize) -> Value {
+    if answer["error"]["kind"] == "Usage"
+        && let Some(offset) = answer.pointer_mut("/error/offset")
+    {
+        *offset = offset
+            .as_u64()
+            .map(|offset| offset.saturating_sub(start as u64))
+            .into();
+    }
+    answer
 }
 
 fn listed(pool: &Value) -> Value {

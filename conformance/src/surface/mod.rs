@@ -8,10 +8,12 @@ mod cli;
 mod http;
 mod tail;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::PATIENCE;
@@ -217,4 +219,16 @@ pub(crate) fn wanted(request: &Request) -> (usize, Option<Duration>) {
         count,
         number(request, "patience_ms").map(Duration::from_millis),
     )
+}
+
+/// The members of an object in text, each as the text that it is: no number or string of somebody's data is touched.
+pub(crate) fn members(text: &str) -> Option<BTreeMap<String, Box<RawValue>>> {
+    serde_json::from_str(text).ok()
+}
+
+/// A member as a value; nothing if it is one that this program's numbers and strings cannot hold.
+pub(crate) fn value(members: &BTreeMap<String, Box<RawValue>>, name: &str) -> Value {
+    let text = members.get(name).map(|member| member.get());
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 const MOST: usize = 200;
 
 /// Enough of `text` to recognise it by. What could steer a terminal, or turn the order of what it shows, is escaped.
-pub(super) fn echo(text: &str) -> String {
+pub(crate) fn echo(text: &str) -> String {
     let mut shown = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == MOST {
