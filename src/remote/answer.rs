@@ -171,6 +171,8 @@ pub(super) struct Line<'a> {
     pub(super) data: Option<&'a RawValue>,
     pub(super) gap: Option<Range>,
     pub(super) next_seq: Option<u64>,
+    /// Why the tail ends with this line.
+    pub(super) end: Option<&'a str>,
     pub(super) error: Option<ReportedError>,
 }
 

@@ -264,6 +264,7 @@ impl RemoteTail {
             }
             Line {
                 next_seq: Some(seq),
+                end,
                 ..
             } => {
                 // A sign of life, too: a stream that lasted is no reason to hesitate.
@@ -271,7 +272,8 @@ impl RemoteTail {
                 stream.is_complete = true;
                 self.next_seq = Some(seq.max(expected));
                 self.delay = FIRST_DELAY;
-                return Ok(None);
+                // The other ends are those of the server's patience, or known here anyway.
+                return Ok((end == Some("until")).then_some(Next::End(EndReason::Until)));
             }
             Line {
                 error: Some(error), ..

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::answer::{Answer, Refusal};
 use super::metrics::{Metrics, OpenTail};
 use super::pools::OpenPool;
-use crate::api::{Gap, Message, Next, Tail, TailOptions};
+use crate::api::{EndReason, Gap, Message, Next, Tail, TailOptions};
 use crate::{Error, Result, wire};
 
 /// A chunk is sent once it has this many bytes, or there is nothing to add.
@@ -136,7 +136,7 @@ impl Follower {
                 break;
             }
             if !self.is_over && !self.wait().await {
-                self.end(&mut chunk);
+                self.end(None, &mut chunk);
             }
         }
         if chunk.is_empty() {
@@ -156,8 +156,8 @@ impl Follower {
                 Next::Message => self.form.write_message(&self.message, chunk),
                 Next::Gap(gap) => self.form.write_gap(gap, chunk),
                 Next::Idle => break,
-                Next::End(_) => {
-                    self.end(chunk);
+                Next::End(reason) => {
+                    self.end(Some(reason), chunk);
                     break;
                 }
             }
@@ -189,10 +189,11 @@ impl Follower {
         !*self.held.shutdown.borrow()
     }
 
-    fn end(&mut self, chunk: &mut Vec<u8>) {
+    /// Ends the stream: because the tail did, or because the server shuts down.
+    fn end(&mut self, reason: Option<EndReason>, chunk: &mut Vec<u8>) {
         self.is_over = true;
         if let Form::Lines { notices: true } = self.form {
-            write_place(self.tail.next_seq(), chunk);
+            write_end(self.tail.next_seq(), reason, chunk);
         }
     }
 
@@ -258,6 +259,17 @@ impl Form {
         };
         out.extend_from_slice(text.as_bytes());
     }
+}
+
+/// [STREAM-14] [STREAM-18]
+fn write_end(next_seq: u64, reason: Option<EndReason>, out: &mut Vec<u8>) {
+    let reason = match reason {
+        Some(EndReason::Max) => "max",
+        Some(EndReason::Timeout) => "timeout",
+        Some(EndReason::Until) => "until",
+        _ => return write_place(next_seq, out),
+    };
+    out.extend_from_slice(format!("{{\"next_seq\":{next_seq},\"end\":\"{reason}\"}}\n").as_bytes());
 }
 
 fn write_place(next_seq: u64, out: &mut Vec<u8>) {

@@ -41,7 +41,8 @@ struct Stream {
     lines: Lines,
     task: JoinHandle<()>,
     asked: Option<Asked>,
-    messages: u64,
+    /// Why it ended, where that was told.
+    end: Option<String>,
 }
 
 impl Drop for Stream {
@@ -431,7 +432,17 @@ impl Stream {
             lines,
             task,
             asked,
-            messages: 0,
+            end: None,
+        }
+    }
+
+    /// Why it ended. A tail that was not to follow had no time: for it, that is to have caught up.
+    fn end(&self) -> &str {
+        let follows = self.asked.as_ref().is_none_or(|asked| asked.follow);
+        match self.end.as_deref() {
+            Some("timeout") if !follows => "caught-up",
+            Some(end) => end,
+            None => "ended",
         }
     }
 
@@ -443,10 +454,7 @@ impl Stream {
             let line = match self.lines.next(left) {
                 Ok(Some(line)) => line,
                 Ok(None) => {
-                    let end = self
-                        .asked
-                        .as_ref()
-                        .map_or("ended", |asked| asked.end(self.messages));
+                    let end = self.end();
                     return answer::ok(json!({"items": items, "end": end}));
                 }
                 Err(()) if patience.is_some() => break,
@@ -473,8 +481,9 @@ impl Stream {
             if members.contains_key("gap") {
                 items.push(json!({"gap": value(&members, "gap")}));
             } else if members.contains_key("seq") {
-                self.messages += 1;
                 items.push(json!({"message": line}));
+            } else if members.contains_key("end") {
+                self.end = value(&members, "end").as_str().map(str::to_owned);
             } else if !members.contains_key("next_seq") {
                 return broken(format!("a line that is none of a tail: {line:?}"));
             }
