@@ -17,6 +17,7 @@ mod routes;
 mod stages;
 mod stream;
 mod tls;
+mod url_path;
 
 pub mod init;
 

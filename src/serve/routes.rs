@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, Path as UrlPath, RawQuery, Request, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
@@ -28,6 +28,7 @@ use super::openapi::{self, schema};
 use super::pools::{OpenPool, PoolName};
 use super::query::{self, EventsQuery, StreamOptions, TailQuery};
 use super::stream::{self, Held};
+use super::url_path::UrlPath;
 use crate::api::{
     Batch, Bounds, CreateOptions, Durability, PoolEntry, PoolInfo, PoolRef, Receipt, Tags,
 };
