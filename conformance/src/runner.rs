@@ -285,15 +285,14 @@ impl<'a> Run<'a> {
             .into_iter()
             .flatten()
         {
-            let from = observed.get("ok").or_else(|| observed.get("error"));
-            let found = from.and_then(|from| from.pointer(pointer.as_str().unwrap_or_default()));
+            let found = found_at(&observed, pointer.as_str().unwrap_or_default());
             let Some(found) = found else {
                 return Err(fail(
                     format!("there is nothing at {pointer} to bind to {name}"),
                     observed,
                 ));
             };
-            thread.bound.insert(name.clone(), found.clone());
+            thread.bound.insert(name.clone(), found);
         }
         let own = matches!(
             request.get("do").and_then(Value::as_str),
@@ -748,6 +747,20 @@ fn check_all(
 
 fn filtered(request: &Step) -> bool {
     !surface::texts(request, "tags").is_empty()
+}
+
+/// What is at a JSON pointer into `ok` or `error`; behind a `#`, at one into the JSON that the text there is.
+fn found_at(observed: &Value, pointer: &str) -> Option<Value> {
+    let from = observed.get("ok").or_else(|| observed.get("error"))?;
+    let (outer, inner) = pointer
+        .split_once('#')
+        .map_or((pointer, None), |(a, b)| (a, Some(b)));
+    let found = from.pointer(outer)?;
+    let Some(inner) = inner else {
+        return Some(found.clone());
+    };
+    let json: Value = serde_json::from_str(found.as_str()?).ok()?;
+    json.pointer(inner).cloned()
 }
 
 /// Why an observation is not what was expected.
