@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_cannot_be_serialised_is_usage() {
+        let mut batch = Batch::new();
+        let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let error = batch.push(&no_json, &Tags::none()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
     fn a_bad_message_leaves_the_batch_as_it_was() {
         let mut batch = Batch::new();
         batch.push_json(b" [1, 2] ", &Tags::new(["t"])).unwrap();

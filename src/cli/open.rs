@@ -64,7 +64,7 @@ pub(super) fn or_create(
 }
 
 /// For `--create` on a server: what is known of the pool, which is created if it is missing. A credential may allow to
-/// append without allowing to look; nothing is known then.
+/// append without allowing to look, and what is damaged may be no matter of an append; nothing is known then.
 #[cfg(feature = "remote")]
 pub(super) fn remote_or_create(
     client: &crate::remote::blocking::RemoteClient,
@@ -76,7 +76,7 @@ pub(super) fn remote_or_create(
     let options = match (kind, create) {
         (None, _) => return found.map(Some),
         (Some(ErrorKind::NotFound | ErrorKind::Permission), Some(options)) => options,
-        (Some(ErrorKind::Permission), None) => return Ok(None),
+        (Some(ErrorKind::Permission), None) | (Some(ErrorKind::Corrupt), _) => return Ok(None),
         (Some(_), _) => return found.map(Some),
     };
     match client.create_pool(pool.name(), options) {
