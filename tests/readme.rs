@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "conformance/README.md",
     "spec/v0/SPEC.md",
     "spec/api/v0/SPEC.md",
     "spec/remote/v0/SPEC.md",

@@ -89,6 +89,17 @@ fn operator(place: &str, key: &str, argument: &Value, value: Option<&Value>) -> 
             None => format!("{}: there is nothing", shown(place)),
         });
     }
+    if key == "$any" {
+        let any = argument.as_array().into_iter().flatten();
+        let mut any = any.map(|pattern| at(place, pattern, value));
+        return (!any.any(|why| why.is_none())).then(|| {
+            let observed = value.map_or_else(|| "nothing".to_owned(), short);
+            format!(
+                "{}: expected one of {argument}, observed {observed}",
+                shown(place)
+            )
+        });
+    }
     if key == "$not" {
         let inner = at(place, argument, value);
         return inner
@@ -132,13 +143,6 @@ fn operator(place: &str, key: &str, argument: &Value, value: Option<&Value>) -> 
             all.iter()
                 .find_map(|pattern| at(place, pattern, Some(value)))
         }),
-        "$any" => {
-            let any = argument.as_array();
-            fail(any.is_some_and(|any| {
-                any.iter()
-                    .any(|pattern| at(place, pattern, Some(value)).is_none())
-            }))
-        }
         "$each" => match value.as_array() {
             Some(items) => items
                 .iter()

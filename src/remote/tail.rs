@@ -272,8 +272,7 @@ impl RemoteTail {
                 stream.is_complete = true;
                 self.next_seq = Some(seq.max(expected));
                 self.delay = FIRST_DELAY;
-                // The other ends are those of the server's patience, or known here anyway.
-                return Ok((end == Some("until")).then_some(Next::End(EndReason::Until)));
+                return Ok(ending(end));
             }
             Line {
                 error: Some(error), ..
@@ -416,6 +415,11 @@ impl RemoteTail {
     fn not_understood(&self) -> Error {
         self.pool.client().asked(None).not_understood()
     }
+}
+
+/// The end that a line tells of. The other reasons are those of the server's patience, or known here anyway.
+fn ending(told: Option<&str>) -> Option<Next> {
+    (told == Some("until")).then_some(Next::End(EndReason::Until))
 }
 
 impl std::fmt::Debug for RemoteTail {

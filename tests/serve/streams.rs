@@ -68,7 +68,7 @@ fn what_no_filter_lets_through_keeps_nothing_from_coming() {
     server.post("/v0/pools/chat/append_batch", &batch);
     assert!(tail.chunk().unwrap().contains(r#""seq":1402,"#));
     let caught_up = server.get("/v0/pools/chat/tail?tag=none&timeout_ms=0&notices=true");
-    assert_eq!(caught_up.body, "{\"next_seq\":1403}\n");
+    assert_eq!(caught_up.body, "{\"next_seq\":1403,\"end\":\"timeout\"}\n");
 }
 
 /// A pool that was lapped, and the first seq that is still there.
