@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
@@ -324,9 +325,7 @@ async fn append(
     UrlPath(pool): UrlPath<String>,
     request: Request,
 ) -> Answer {
-    let name = PoolName::parse(&pool)?;
-    caller.may(Verb::Append, &name)?;
-    let body = body::read(request, server.body_limits).await?;
+    let (name, body) = asked_to_append(&server, &caller, &pool, request).await?;
     let asked: AppendBody<'_> = body::parse(&body)?;
     let durability = durability(asked.durability.as_deref())?;
     let tags = Tags::new(asked.tags.unwrap_or_default());
@@ -376,9 +375,7 @@ async fn append_batch(
     UrlPath(pool): UrlPath<String>,
     request: Request,
 ) -> Answer {
-    let name = PoolName::parse(&pool)?;
-    caller.may(Verb::Append, &name)?;
-    let body = body::read(request, server.body_limits).await?;
+    let (name, body) = asked_to_append(&server, &caller, &pool, request).await?;
     let asked: BatchBody<'_> = body::parse(&body)?;
     let durability = durability(asked.durability.as_deref())?;
     let mut batch = Batch::new();
@@ -403,6 +400,19 @@ async fn append_batch(
     }
     text.extend_from_slice(format!("],\"durability\":\"{}\"}}", durability.name()).as_bytes());
     Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
+}
+
+/// The pool that may be appended to, and the body that says what. Nothing is read of who may not.
+async fn asked_to_append(
+    server: &Server,
+    caller: &Caller,
+    pool: &str,
+    request: Request,
+) -> Result<(PoolName, Bytes), Refusal> {
+    let name = PoolName::parse(pool)?;
+    caller.may(Verb::Append, &name)?;
+    let body = body::read(request, server.body_limits).await?;
+    Ok((name, body))
 }
 
 /// Says which message of a batch is refused. [POST-7]
