@@ -31,7 +31,7 @@ use super::query::{self, EventsQuery, StreamOptions, TailQuery};
 use super::stream::{self, Held};
 use super::url_path::UrlPath;
 use crate::api::{
-    Batch, Bounds, CreateOptions, Durability, PoolEntry, PoolInfo, PoolRef, Receipt, Tags,
+    Batch, Bounds, CreateOptions, Durability, Pool, PoolFile, PoolInfo, Receipt, Tags,
 };
 use crate::wire::{self, ErrorFields, error_fields};
 use crate::{Error, ErrorKind};
@@ -71,22 +71,15 @@ async fn metrics(
 ) -> Answer {
     caller.may_list()?;
     let client = server.pools.client().clone();
-    let seen = caller.clone();
     let (pools, not_shown) = server
         .pools
         .on_storage(move || {
-            let entries = client.list_pools()?;
-            let mut seen = entries.into_iter().filter(|entry| seen.sees(&entry.name));
+            let files = client.pool_files()?.into_iter();
+            let mut seen = files.filter(|file| caller.sees(&file.name));
             let shown: Vec<PoolInfo> = seen
                 .by_ref()
                 .take(super::metrics::MOST_POOLS)
-                .filter_map(|entry| {
-                    client
-                        .open_pool_to_read(&PoolRef::Path(entry.path))
-                        .ok()?
-                        .info()
-                        .ok()
-                })
+                .filter_map(|file| client.look_at(&file, Pool::info)?.ok())
                 .collect();
             Ok((shown, seen.count()))
         })
@@ -130,17 +123,15 @@ async fn list(server: &Server, caller: Caller) -> Answer {
     let pools = server
         .pools
         .on_storage(move || {
-            let entries = client.list_pools()?;
-            let seen = entries.into_iter().filter(|entry| caller.sees(&entry.name));
-            Ok(seen
-                .map(|entry| {
-                    let pool = PoolRef::Path(entry.path.clone());
-                    match client.open_pool_to_read(&pool).and_then(|pool| pool.info()) {
-                        Ok(info) => Listed::Readable(Box::new(info)),
-                        Err(error) => Listed::unreadable(entry, &error),
-                    }
+            let files = client.pool_files()?.into_iter();
+            let seen = files.filter(|file| caller.sees(&file.name));
+            let listed = seen.filter_map(|file| {
+                Some(match client.look_at(&file, Pool::info)? {
+                    Ok(info) => Listed::Readable(Box::new(info)),
+                    Err(error) => Listed::unreadable(file, &error),
                 })
-                .collect::<Vec<_>>())
+            });
+            Ok(listed.collect::<Vec<_>>())
         })
         .await?;
     Ok(json(&PoolList { pools }))
@@ -168,11 +159,11 @@ struct Unreadable {
 }
 
 impl Listed {
-    fn unreadable(entry: PoolEntry, error: &Error) -> Listed {
+    fn unreadable(file: PoolFile, error: &Error) -> Listed {
         Listed::Unreadable(Box::new(Unreadable {
-            name: entry.name,
-            path: entry.path.to_string_lossy().into_owned(),
-            file_size: entry.file_size,
+            name: file.name,
+            path: file.path.to_string_lossy().into_owned(),
+            file_size: file.file_size,
             bounds: Bounds::default(),
             error: error_fields(error),
         }))
