@@ -58,6 +58,14 @@ pub struct PoolEntry {
     pub bounds: Result<Bounds>,
 }
 
+/// A file of the directory that is named as a pool is.
+pub(crate) struct PoolFile {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) file_size: u64,
+    mtime: Timestamp,
+}
+
 impl Client {
     /// A client for the pools in `dir`, which is created when the first pool is.
     pub fn new(dir: impl Into<PathBuf>) -> Client {
@@ -163,38 +171,45 @@ impl Client {
     ///
     /// `Usage` if the directory is none; `Permission` or `Io` if it cannot be read.
     pub fn list_pools(&self) -> Result<Vec<PoolEntry>> {
+        let entries = self.pool_files()?.into_iter().filter_map(|file| {
+            let bounds = self.look_at(&file, Pool::bounds)?;
+            Some(PoolEntry {
+                name: file.name,
+                path: file.path,
+                file_size: file.file_size,
+                mtime: file.mtime,
+                bounds,
+            })
+        });
+        Ok(entries.collect())
+    }
+
+    /// The files of all pools of the directory, in the order of [`list_pools`](Client::list_pools), and none opened.
+    pub(crate) fn pool_files(&self) -> Result<Vec<PoolFile>> {
         let unreadable = |cause| from_io("read", &self.dir, cause);
         let entries = match fs::read_dir(&self.dir) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(unreadable)?,
         };
-        let mut pools = Vec::new();
+        let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
             if is_pool_file(&path) {
-                pools.extend(self.entry(path));
+                files.extend(PoolFile::at(path));
             }
         }
-        pools.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
-        Ok(pools)
+        files.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        Ok(files)
     }
 
-    /// What the list says of a file; nothing of what is no file, and of one that went away since its name was read.
-    fn entry(&self, path: PathBuf) -> Option<PoolEntry> {
-        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let modified = found
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let pool = PoolRef::Path(path.clone());
-        let bounds = unless_gone(&path, || self.open_pool_to_read(&pool)?.bounds())?;
-        Some(PoolEntry {
-            name: name_of(&path),
-            file_size: found.len(),
-            mtime: Timestamp::from_nanos(modified.map_or(0, |time| time.as_nanos() as u64)),
-            bounds,
-            path,
-        })
+    /// What `look` tells of the pool in a file, or why it cannot; nothing if the pool is gone.
+    pub(crate) fn look_at<T>(
+        &self,
+        file: &PoolFile,
+        look: impl Fn(&Pool) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let pool = PoolRef::Path(file.path.clone());
+        unless_gone(&file.path, || look(&self.open_pool_to_read(&pool)?))
     }
 
     /// Deletes a pool, also a damaged one, and says where it was. Handles that are open to it fail from then on.
@@ -259,6 +274,23 @@ impl Client {
         let boot = boot_word(file.file())?.unwrap_or(0);
         let size = file.size();
         CorePool::open_to_verify(file, size, boot)?.verify(now_nanos)
+    }
+}
+
+impl PoolFile {
+    /// Nothing of what is no file, and of one that went away since its name was read.
+    fn at(path: PathBuf) -> Option<PoolFile> {
+        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let modified = found
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Some(PoolFile {
+            name: name_of(&path),
+            file_size: found.len(),
+            mtime: Timestamp::from_nanos(modified.map_or(0, |time| time.as_nanos() as u64)),
+            path,
+        })
     }
 }
 

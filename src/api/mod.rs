@@ -8,6 +8,8 @@ mod pool_ref;
 mod tail;
 
 pub use batch::{Batch, Tags};
+#[cfg(feature = "serve")]
+pub(crate) use client::PoolFile;
 pub use client::{Client, CreateOptions, PoolEntry};
 pub use message::{Message, Timestamp};
 pub use pool::{Age, Bounds, Durability, Metrics, Pool, PoolInfo, Receipt, Utilization};

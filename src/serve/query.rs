@@ -11,41 +11,37 @@ use super::stream::Form;
 use crate::api::{GapPolicy, Start, TailOptions, Timestamp};
 use crate::moment::parse_moment;
 
-/// The parameters of a tail.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct TailQuery {
-    /// Start at this seq, inclusive; 0 means 1.
-    #[param(value_type = Option<u64>, format = "uint64")]
-    since_seq: Option<Whole>,
-    /// Start at the newest so many messages, counted before any filter.
-    #[param(value_type = Option<u64>, format = "uint64")]
-    last: Option<Whole>,
-    /// Start at the first message of this time or later: RFC 3339, or a duration back from now such as `5m`.
-    since: Option<String>,
-    /// End before the first message of this time or later.
-    until: Option<String>,
-    /// End after so many messages.
-    #[param(value_type = Option<u64>, format = "uint64")]
-    max: Option<Whole>,
-    /// End so many milliseconds after the start; at most the server's limit, which holds if this is absent.
-    #[param(value_type = Option<u64>, format = "uint64")]
-    timeout_ms: Option<Whole>,
-    /// Only messages with this tag; repeatable, and all have to be there.
-    tag: Vec<String>,
-    /// What to do where messages are missing.
-    #[param(inline)]
-    gap_policy: Option<Policy>,
-    /// Also send lines that are no messages: `{"gap":...}` and `{"next_seq":...}`.
-    notices: Option<bool>,
+/// Makes the queries of both streams of the parameters that these share: serde cannot refuse an unknown parameter of a
+/// struct that it flattens.
+macro_rules! stream_queries {
+    ($($(#[$about:meta])* $name:ident: $type:ty,)*) => {
+        /// The parameters of a tail.
+        #[derive(Debug, Default, Deserialize, IntoParams)]
+        #[serde(deny_unknown_fields, default)]
+        #[into_params(parameter_in = Query)]
+        pub(super) struct TailQuery {
+            $($(#[$about])* $name: $type,)*
+            /// Also send lines that are no messages: `{"gap":...}` and `{"next_seq":...}`.
+            notices: Option<bool>,
+        }
+
+        /// The parameters of events.
+        #[derive(Debug, Default, Deserialize, IntoParams)]
+        #[serde(deny_unknown_fields, default)]
+        #[into_params(parameter_in = Query)]
+        pub(super) struct EventsQuery {
+            $($(#[$about])* $name: $type,)*
+        }
+
+        impl TailQuery {
+            fn without_notices(self) -> EventsQuery {
+                EventsQuery { $($name: self.$name,)* }
+            }
+        }
+    };
 }
 
-/// The parameters of events.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct EventsQuery {
+stream_queries! {
     /// Start at this seq, inclusive; 0 means 1.
     #[param(value_type = Option<u64>, format = "uint64")]
     since_seq: Option<Whole>,
@@ -126,17 +122,7 @@ impl TailQuery {
         let form = Form::Lines {
             notices: self.notices.unwrap_or(false),
         };
-        let query = EventsQuery {
-            since_seq: self.since_seq,
-            last: self.last,
-            since: self.since,
-            until: self.until,
-            max: self.max,
-            timeout_ms: self.timeout_ms,
-            tag: self.tag,
-            gap_policy: self.gap_policy,
-        };
-        query.with_form(form, None, longest)
+        self.without_notices().with_form(form, None, longest)
     }
 }
 

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
@@ -30,7 +31,7 @@ use super::query::{self, EventsQuery, StreamOptions, TailQuery};
 use super::stream::{self, Held};
 use super::url_path::UrlPath;
 use crate::api::{
-    Batch, Bounds, CreateOptions, Durability, PoolEntry, PoolInfo, PoolRef, Receipt, Tags,
+    Batch, Bounds, CreateOptions, Durability, Pool, PoolFile, PoolInfo, Receipt, Tags,
 };
 use crate::wire::{self, ErrorFields, error_fields};
 use crate::{Error, ErrorKind};
@@ -70,22 +71,15 @@ async fn metrics(
 ) -> Answer {
     caller.may_list()?;
     let client = server.pools.client().clone();
-    let seen = caller.clone();
     let (pools, not_shown) = server
         .pools
         .on_storage(move || {
-            let entries = client.list_pools()?;
-            let mut seen = entries.into_iter().filter(|entry| seen.sees(&entry.name));
+            let files = client.pool_files()?.into_iter();
+            let mut seen = files.filter(|file| caller.sees(&file.name));
             let shown: Vec<PoolInfo> = seen
                 .by_ref()
                 .take(super::metrics::MOST_POOLS)
-                .filter_map(|entry| {
-                    client
-                        .open_pool_to_read(&PoolRef::Path(entry.path))
-                        .ok()?
-                        .info()
-                        .ok()
-                })
+                .filter_map(|file| client.look_at(&file, Pool::info)?.ok())
                 .collect();
             Ok((shown, seen.count()))
         })
@@ -129,17 +123,15 @@ async fn list(server: &Server, caller: Caller) -> Answer {
     let pools = server
         .pools
         .on_storage(move || {
-            let entries = client.list_pools()?;
-            let seen = entries.into_iter().filter(|entry| caller.sees(&entry.name));
-            Ok(seen
-                .map(|entry| {
-                    let pool = PoolRef::Path(entry.path.clone());
-                    match client.open_pool_to_read(&pool).and_then(|pool| pool.info()) {
-                        Ok(info) => Listed::Readable(Box::new(info)),
-                        Err(error) => Listed::unreadable(entry, &error),
-                    }
+            let files = client.pool_files()?.into_iter();
+            let seen = files.filter(|file| caller.sees(&file.name));
+            let listed = seen.filter_map(|file| {
+                Some(match client.look_at(&file, Pool::info)? {
+                    Ok(info) => Listed::Readable(Box::new(info)),
+                    Err(error) => Listed::unreadable(file, &error),
                 })
-                .collect::<Vec<_>>())
+            });
+            Ok(listed.collect::<Vec<_>>())
         })
         .await?;
     Ok(json(&PoolList { pools }))
@@ -167,11 +159,11 @@ struct Unreadable {
 }
 
 impl Listed {
-    fn unreadable(entry: PoolEntry, error: &Error) -> Listed {
+    fn unreadable(file: PoolFile, error: &Error) -> Listed {
         Listed::Unreadable(Box::new(Unreadable {
-            name: entry.name,
-            path: entry.path.to_string_lossy().into_owned(),
-            file_size: entry.file_size,
+            name: file.name,
+            path: file.path.to_string_lossy().into_owned(),
+            file_size: file.file_size,
             bounds: Bounds::default(),
             error: error_fields(error),
         }))
@@ -324,9 +316,7 @@ async fn append(
     UrlPath(pool): UrlPath<String>,
     request: Request,
 ) -> Answer {
-    let name = PoolName::parse(&pool)?;
-    caller.may(Verb::Append, &name)?;
-    let body = body::read(request, server.body_limits).await?;
+    let (name, body) = asked_to_append(&server, &caller, &pool, request).await?;
     let asked: AppendBody<'_> = body::parse(&body)?;
     let durability = durability(asked.durability.as_deref())?;
     let tags = Tags::new(asked.tags.unwrap_or_default());
@@ -376,9 +366,7 @@ async fn append_batch(
     UrlPath(pool): UrlPath<String>,
     request: Request,
 ) -> Answer {
-    let name = PoolName::parse(&pool)?;
-    caller.may(Verb::Append, &name)?;
-    let body = body::read(request, server.body_limits).await?;
+    let (name, body) = asked_to_append(&server, &caller, &pool, request).await?;
     let asked: BatchBody<'_> = body::parse(&body)?;
     let durability = durability(asked.durability.as_deref())?;
     let mut batch = Batch::new();
@@ -403,6 +391,19 @@ async fn append_batch(
     }
     text.extend_from_slice(format!("],\"durability\":\"{}\"}}", durability.name()).as_bytes());
     Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
+}
+
+/// The pool that may be appended to, and the body that says what. Nothing is read of who may not.
+async fn asked_to_append(
+    server: &Server,
+    caller: &Caller,
+    pool: &str,
+    request: Request,
+) -> Result<(PoolName, Bytes), Refusal> {
+    let name = PoolName::parse(pool)?;
+    caller.may(Verb::Append, &name)?;
+    let body = body::read(request, server.body_limits).await?;
+    Ok((name, body))
 }
 
 /// Says which message of a batch is refused. [POST-7]

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "../support/commands.rs"]
+mod commands;
 mod doctor;
 mod feed;
 mod filters;

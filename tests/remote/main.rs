@@ -5,5 +5,7 @@
 
 mod access;
 mod broken;
+#[path = "../support/commands.rs"]
+mod commands;
 mod parity;
 mod support;

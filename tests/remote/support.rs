@@ -1,9 +1,8 @@
-//! Servers, real ones and fakes, and commands that are run against them.
+//! Servers, real ones and fakes, and what commands that are run against them did.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,13 +11,7 @@ use plasmite::serve::{self, ServeOptions};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-/// Ends a command that hangs, far beyond what any takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A pool directory.
-pub(crate) struct Place {
-    dir: tempfile::TempDir,
-}
+pub(crate) use crate::commands::{Place, Run, Running};
 
 /// A server in this process.
 pub(crate) struct Server {
@@ -28,76 +21,7 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a command did.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-/// A command that runs beside the test.
-pub(crate) struct Running {
-    child: Child,
-    pub(crate) out: BufReader<ChildStdout>,
-}
-
 impl Place {
-    pub(crate) fn new() -> Place {
-        Place {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    /// Runs a command line, split at blanks.
-    pub(crate) fn run(&self, line: &str) -> Run {
-        self.args(&line.split_whitespace().collect::<Vec<_>>(), "")
-    }
-
-    /// As `run`, with this on standard input.
-    pub(crate) fn pipe(&self, line: &str, input: &str) -> Run {
-        self.args(&line.split_whitespace().collect::<Vec<_>>(), input)
-    }
-
-    pub(crate) fn args(&self, args: &[&str], input: &str) -> Run {
-        let output = assert_cmd::Command::from_std(self.command())
-            .args(args)
-            .write_stdin(input)
-            .timeout(PATIENCE)
-            .output()
-            .unwrap();
-        Run::new(output.status.code(), output.stdout, output.stderr)
-    }
-
-    pub(crate) fn spawn(&self, line: &str) -> Running {
-        let mut child = self
-            .command()
-            .args(line.split_whitespace())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        Running { child, out }
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plasmite"));
-        command
-            .env("PLASMITE_DIR", self.path())
-            .env_remove("PLASMITE_TOKEN_FILE");
-        command
-    }
-
     /// A server for the pools here, with what `change` makes of the default options.
     pub(crate) fn serve_with(&self, change: impl FnOnce(&mut ServeOptions)) -> Server {
         let mut options = ServeOptions::new(self.path());
@@ -160,31 +84,6 @@ impl Drop for Server {
 }
 
 impl Run {
-    fn new(code: Option<i32>, out: Vec<u8>, err: Vec<u8>) -> Run {
-        Run {
-            code,
-            out: String::from_utf8(out).unwrap(),
-            err: String::from_utf8(err).unwrap(),
-        }
-    }
-
-    /// The output of a command that succeeded and complained about nothing.
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(
-            (self.code, self.err.as_str()),
-            (Some(0), ""),
-            "{}",
-            self.out
-        );
-        self.out
-    }
-
-    #[track_caller]
-    pub(crate) fn json(self) -> Value {
-        serde_json::from_str(&self.ok()).unwrap()
-    }
-
     /// The error of a command that failed with this code and kind.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, kind: &str) -> Value {
@@ -229,28 +128,8 @@ pub(crate) fn seq(line: &str) -> u64 {
 }
 
 impl Running {
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
-        line
-    }
-
     pub(crate) fn type_line(&mut self, line: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// Waits for its end; what was read by lines is not in the output.
-    pub(crate) fn finish(mut self) -> Run {
-        drop(self.child.stdin.take());
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        self.out.read_to_end(&mut out).unwrap();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_end(&mut err)
-            .unwrap();
-        Run::new(self.child.wait().unwrap().code(), out, err)
     }
 
     pub(crate) fn interrupt(self) -> Run {

@@ -1,5 +1,6 @@
 //! What is too much, and that it is told.
 
+use std::fs::File;
 use std::net::TcpStream;
 
 use rustix::process::{Resource, getrlimit};
@@ -49,10 +50,24 @@ fn connections_beyond_the_limit_are_told_so_and_healthz_still_answers() {
 #[test]
 fn many_that_ask_at_once_for_a_pool_open_it_once() {
     let server = Server::start(&["--max-storage-concurrency", "1"]);
-    server.create("chat");
+    server.create("model");
+    // A copy has to be recovered, for which whoever opens it to write waits for its lock.
+    let copy = server.pool_file("chat");
+    std::fs::copy(server.pool_file("model"), &copy).unwrap();
+    let holder = File::open(&copy).unwrap();
+    fs2::FileExt::lock_exclusive(&holder).unwrap();
+    let append = "POST /v0/pools/chat/append HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{\"data\":1}";
+    let _opens = server.send(append);
+    while server.times_open("chat") == 0 {
+        std::thread::yield_now();
+    }
     let tail = "GET /v0/pools/chat/tail HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut open: Vec<_> = (0..50).map(|_| server.send(tail)).collect();
-    assert!(open.iter_mut().all(|tail| tail.head().0 == 200));
+    assert_eq!(server.get("/healthz").status, 200);
+    fs2::FileExt::unlock(&holder).unwrap();
+    let statuses: Vec<_> = open.iter_mut().map(|tail| tail.head().0).collect();
+    assert_eq!(statuses, [200; 50]);
+    assert_eq!(server.times_open("chat"), 1);
 }
 
 /// Guards against a server that those keep busy who open connections and leave them.

@@ -84,6 +84,14 @@ impl Server {
         std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
     }
 
+    /// How many times the server has a pool's file open, as Linux shows it.
+    pub(crate) fn times_open(&self, name: &str) -> usize {
+        let file = self.pool_file(name).canonicalize().unwrap();
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        open.filter(|fd| std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|it| it == file))
+            .count()
+    }
+
     pub(crate) fn signal(&self, signal: i32) {
         // The process is our own child, and not yet waited for.
         let pid = self.child.id().to_string();

@@ -1,0 +1,11 @@
+//! The Rust API, held against `spec/api/v0`. Each test names the clauses that it is about.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which the lint does not tell from other code"
+)]
+
+mod appends;
+mod handles;
+mod pools;
+mod support;
+mod tails;
