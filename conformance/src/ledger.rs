@@ -216,6 +216,45 @@ pub(crate) fn check_error(error: &Value, code: Option<&Value>, by_http: bool) ->
     Ok(())
 }
 
+/// A PoolInfo whose parts have to be of one moment (INFO-5, INFO-7, INFO-12).
+pub(crate) fn check_info(info: &Value) -> Result<()> {
+    let (metrics, bounds) = (&info["metrics"], &info["bounds"]);
+    let (count, span) = (
+        metrics["message_count"].as_u64(),
+        metrics["seq_span"].as_u64(),
+    );
+    let (Some(count), Some(span)) = (count, span) else {
+        bail!("no count or no span: {metrics} (INFO-3)");
+    };
+    let age = &metrics["age"];
+    match (bounds["oldest"].as_u64(), bounds["newest"].as_u64()) {
+        (Some(oldest), Some(newest)) => {
+            ensure!(
+                oldest <= newest && span == newest - oldest + 1,
+                "span {span} of {bounds} (INFO-5)"
+            );
+            ensure!(
+                count >= 1 && count <= span,
+                "{count} messages in a span of {span} (INFO-12)"
+            );
+            let (old, new) = (age["oldest_time"].as_str(), age["newest_time"].as_str());
+            ensure!(old.is_some() && old <= new, "times of {age} (INFO-7)");
+        }
+        (None, None) => {
+            ensure!(
+                count == 0 && span == 0,
+                "{count} messages, span {span}, without bounds (INFO-12)"
+            );
+            ensure!(
+                age["oldest_time"].is_null(),
+                "times of an empty pool: {age} (INFO-7)"
+            );
+        }
+        _ => bail!("half of the bounds: {bounds} (LIST-4)"),
+    }
+    Ok(())
+}
+
 /// How far a tail has come.
 pub(crate) struct Progress {
     /// The seq after the last one that was dealt with, where that is known.

@@ -138,11 +138,13 @@ pub(crate) fn wait(child: &mut Child) -> Result<ExitStatus> {
 pub(crate) fn shown(status: ExitStatus) -> Value {
     match (status.code(), status.signal()) {
         (Some(code), _) => code.into(),
+        (None, Some(1)) => "SIGHUP".into(),
         (None, Some(2)) => "SIGINT".into(),
         (None, Some(7)) => "SIGBUS".into(),
         (None, Some(9)) => "SIGKILL".into(),
         (None, Some(11)) => "SIGSEGV".into(),
         (None, Some(13)) => "SIGPIPE".into(),
+        (None, Some(10)) => "SIGUSR1".into(),
         (None, Some(15)) => "SIGTERM".into(),
         (None, signal) => format!("signal {signal:?}").into(),
     }

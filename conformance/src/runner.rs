@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::case::{Case, Step};
 use crate::files;
-use crate::ledger::{Ledger, Progress, check_error};
+use crate::ledger::{Ledger, Progress, check_error, check_info};
 use crate::observe::{normalise, trace};
 use crate::pattern::{mismatch, short};
 use crate::pool_file;
@@ -21,6 +21,9 @@ use crate::saboteur::{Sabotaged, Saboteur};
 use crate::server::{Server, ServerCommand};
 use crate::surface::{self, Adapter, Kind, Place, Surface};
 use crate::vars::{Bound, Names, fill, fill_step};
+
+/// More appends than this are what fills a ring, whatever way it goes.
+const MANY: usize = 50;
 
 /// What a case is run against.
 #[derive(Clone)]
@@ -519,6 +522,19 @@ impl<'a> Run<'a> {
                 let data = request.get("data").and_then(Value::as_str);
                 ledger.receipt(&pool, &ok["receipt"], data, times)?;
             }
+            ("append_stream", Some(ok)) => {
+                let data = surface::texts(request, "records");
+                let receipts = ok["receipts"].as_array().context("no receipts")?;
+                anyhow::ensure!(
+                    receipts.len() == data.len(),
+                    "{} receipts for {} messages",
+                    receipts.len(),
+                    data.len()
+                );
+                for (receipt, data) in receipts.iter().zip(&data) {
+                    ledger.receipt(&pool, receipt, Some(data), times)?;
+                }
+            }
             ("append_batch", Some(ok)) => {
                 let messages = request
                     .get("messages")
@@ -541,6 +557,7 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            ("info", Some(ok)) => check_info(&ok["info"])?,
             ("get", Some(ok)) => {
                 ledger.read(&pool, &ok["message"])?;
                 let asked = request.get("seq");
@@ -574,25 +591,54 @@ impl<'a> Run<'a> {
 
     fn append_many(&self, step: &Step, thread: &mut Thread) -> Result<Value> {
         let count = surface::number(step, "count").context("no count")?;
-        let mut last = Value::Null;
         let before = thread.bound.get("i").cloned();
-        for i in 1..=count {
-            thread.bound.insert("i".into(), i.into());
-            // `$i` of a repeat around this step was filled in before; this one is its own.
-            let mut request = fill_step(step, &thread.bound, self);
-            request.remove("count");
-            let observed = self.operation("append", &request)?;
-            if observed.get("error").is_some() {
-                last = observed;
-                break;
-            }
-            last = observed;
-        }
+        let requests: Vec<Step> = (1..=count)
+            .map(|i| {
+                thread.bound.insert("i".into(), i.into());
+                // `$i` of a repeat around this step was filled in before; this one is its own.
+                let mut request = fill_step(step, &thread.bound, self);
+                request.remove("count");
+                request
+            })
+            .collect();
         match before {
             Some(before) => thread.bound.insert("i".into(), before),
             None => thread.bound.remove("i"),
         };
+        // Where each would be a process of its own, many are one stream. `feed` may make batches of it.
+        if self.target.kind.is_cli() && requests.len() > MANY {
+            return self.append_stream(&requests);
+        }
+        let mut last = Value::Null;
+        for request in &requests {
+            last = self.operation("append", request)?;
+            if last.get("error").is_some() {
+                break;
+            }
+        }
         Ok(last)
+    }
+
+    fn append_stream(&self, requests: &[Step]) -> Result<Value> {
+        let Some(first) = requests.first() else {
+            return Ok(json!({"ok": {}}));
+        };
+        let data: Vec<&str> = requests
+            .iter()
+            .filter_map(|request| request.get("data")?.as_str())
+            .collect();
+        let mut request = first.clone();
+        request.remove("data");
+        request.insert("records".into(), data.into());
+        let mut observed = self.operation("append_stream", &request)?;
+        if let Some(receipts) = observed
+            .pointer_mut("/ok/receipts")
+            .and_then(Value::as_array_mut)
+        {
+            let last = receipts.pop().unwrap_or_default();
+            observed = json!({"ok": {"receipt": last}});
+        }
+        Ok(observed)
     }
 
     fn probe(&self, step: &Step, _place: &str, _thread: &mut Thread) -> Result<Value> {

@@ -42,7 +42,9 @@ impl Server {
 
     /// Ends the server and starts it again on the port that it had.
     pub(crate) fn restart(&mut self, signal: &str) -> Result<()> {
-        self.stop(signal)?;
+        if self.child.try_wait()?.is_none() {
+            self.stop(signal)?;
+        }
         let address = self.url.split_once("://").context("no URL")?.1.to_owned();
         let (child, url) = start(&self.command, Some(&address))?;
         self.child = child;

@@ -226,6 +226,7 @@ impl Client {
     }
 
     fn delete_at(&self, pool: &PoolRef, path: &Path) -> Result<()> {
+        refuse_link(path)?;
         let file = self.map(pool, path, Access::ReadWrite)?;
         refuse_other_names(&file, path)?;
         let lock = FileLock::new(file.file().clone());
@@ -365,18 +366,24 @@ fn refuse_left_over(file: &MappedFile, pool: &PoolRef) -> Result<()> {
     }
 }
 
+/// A symbolic link is not the pool, wherever it leads. [DELETE-9]
+fn refuse_link(path: &Path) -> Result<()> {
+    let Ok(target) = fs::read_link(path) else {
+        return Ok(());
+    };
+    let nearby = path.parent().unwrap_or(Path::new("")).join(target);
+    let real = PoolRef::Path(nearby.canonicalize().unwrap_or(nearby));
+    let message = format!("{} is a symbolic link to {real}", path.display());
+    Err(Error::new(ErrorKind::Usage, message).hint(format!(
+        "delete the pool itself with `plasmite pool delete {}`, and remove the link with `rm`",
+        real.as_argument()
+    )))
+}
+
 /// A mark of deletion counts under every name that a file has. A deletion therefore takes away the only one, or one
-/// of a file that is marked already.
+/// of a file that is marked already. [DELETE-10]
 fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
     let inspect = |e| from_io("inspected", path, e);
-    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-        let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);
-        let message = format!("{} is a symbolic link to {real}", path.display());
-        return Err(Error::new(ErrorKind::Usage, message).hint(format!(
-            "delete the pool itself with `plasmite pool delete {}`, and remove the link with `rm`",
-            real.as_argument()
-        )));
-    }
     let names = file.file().metadata().map_err(inspect)?.nlink();
     if names > 1 && !core_pool::is_deleted(file).unwrap_or(false) {
         let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);

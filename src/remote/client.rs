@@ -1,5 +1,6 @@
 //! A server's pools.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::answer::{Appended, Asked, MessageAnswer};
 use super::options::RemoteOptions;
-use super::reference::RemoteRef;
+use super::reference::{RemoteRef, SUFFIX};
 use super::tail::RemoteTail;
 use crate::api::{
     Batch, Bounds, CreateOptions, Durability, Message, PoolEntry, PoolInfo, PoolRef, Receipt, Tags,
@@ -35,6 +36,8 @@ pub struct RemoteClient {
 pub struct RemotePool {
     client: RemoteClient,
     name: String,
+    /// The name as it is sent.
+    sent: String,
 }
 
 impl RemoteClient {
@@ -66,6 +69,7 @@ impl RemoteClient {
         Ok(RemotePool {
             client: self.clone(),
             name: name.to_owned(),
+            sent: sent(name).into_owned(),
         })
     }
 
@@ -96,7 +100,7 @@ impl RemoteClient {
     pub async fn create_pool(&self, name: &str, options: CreateOptions) -> Result<PoolInfo> {
         PoolRef::named(name)?;
         let body = json!({
-            "pool": name,
+            "pool": sent(name),
             "size_bytes": options.size_bytes,
             "index_capacity": options.index_capacity,
         });
@@ -213,7 +217,7 @@ impl RemotePool {
     pub async fn append_batch(&self, batch: &Batch, durability: Durability) -> Result<Receipt> {
         let asked = self.client.asked(Some(STORED));
         let (route, body) = append_body(batch, durability);
-        let request = self.client.post(&["v0", "pools", &self.name, route], body);
+        let request = self.client.post(&["v0", "pools", &self.sent, route], body);
         let answer = asked.whole(request).await?;
         let appended: Appended = asked.parse(&answer)?;
         let stamps = appended.message.as_slice().iter().chain(&appended.messages);
@@ -278,7 +282,7 @@ impl RemotePool {
     }
 
     fn path<'a>(&'a self, path: &[&'a str]) -> Vec<&'a str> {
-        let mut whole = vec!["v0", "pools", &self.name];
+        let mut whole = vec!["v0", "pools", &self.sent];
         whole.extend_from_slice(path);
         whole
     }
@@ -361,5 +365,13 @@ impl Listed {
                 None => Ok(self.bounds),
             },
         }
+    }
+}
+
+/// A name as it is sent: a server takes one suffix off [POOL-1], and of a name that ends in it must not take its own.
+fn sent(name: &str) -> Cow<'_, str> {
+    match name.ends_with(SUFFIX) {
+        true => format!("{name}{SUFFIX}").into(),
+        false => name.into(),
     }
 }

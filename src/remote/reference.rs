@@ -9,7 +9,7 @@ use crate::api::PoolRef;
 use crate::{Error, ErrorKind, Result};
 
 /// What a pool's file name ends with, and a reference may.
-const SUFFIX: &str = ".plasmite";
+pub(super) const SUFFIX: &str = ".plasmite";
 
 /// A server, and perhaps a pool of it: `http(s)://HOST[:PORT][/POOL]`, or `.../v0/pools[/POOL]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

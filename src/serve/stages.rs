@@ -17,6 +17,7 @@ use super::Server;
 use super::access::Caller;
 use super::answer::{POOL_HEADER, Refusal};
 use super::listen::UnderWay;
+use crate::echo::echo;
 use crate::{Error, ErrorKind};
 
 const VERSION: HeaderName = HeaderName::from_static("plasmite-version");
@@ -27,6 +28,7 @@ const NO_ROUTE: &str = "none";
 /// Puts the stages around the routes.
 pub(super) fn around(router: Router<Arc<Server>>, server: &Arc<Server>) -> Router<Arc<Server>> {
     router
+        .route_layer(from_fn(check_query))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(Arc::clone(server), identify))
@@ -34,6 +36,19 @@ pub(super) fn around(router: Router<Arc<Server>>, server: &Arc<Server>) -> Route
         .layer(from_fn_with_state(Arc::clone(server), check_origin))
         .layer(from_fn_with_state(Arc::clone(server), record))
         .layer(from_fn(version))
+}
+
+/// Routes that take a query read it themselves; to all others any parameter is unknown. [QUERY-1]
+async fn check_query(route: MatchedPath, request: Request, next: Next) -> Response<Body> {
+    let takes = ["/tail", "/events"];
+    let query = request.uri().query().unwrap_or_default();
+    if query.is_empty() || takes.iter().any(|end| route.as_str().ends_with(end)) {
+        return next.run(request).await;
+    }
+    let name = form_urlencoded::parse(query.as_bytes()).next();
+    let name = name.map(|(name, _)| echo(&name)).unwrap_or_default();
+    let message = format!("this route does not know the parameter `{name}`");
+    Refusal::usage(message, "GET /v0/openapi.json describes the parameters").into_response()
 }
 
 async fn no_such_route() -> Refusal {

@@ -1,4 +1,4 @@
-//! The parts of a path, refused as everything else is: axum's own extractor answers in plain text. [HTTP-4]
+//! The parts of a path, refused as everything else is: axum's own extractor answers in plain text. [HTTP-10]
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;

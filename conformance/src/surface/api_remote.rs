@@ -14,9 +14,10 @@ use super::api::{
     take,
 };
 use super::tail::Asked;
-use super::{Request, Surface, data, number, text, texts, wanted};
+use super::{Request, Surface, data, number, percent_encoded, text, texts, wanted};
 
 pub(crate) struct ApiRemote {
+    url: String,
     client: RemoteClient,
     tails: BTreeMap<String, RemoteTail>,
 }
@@ -28,13 +29,17 @@ impl ApiRemote {
             ..RemoteOptions::default()
         };
         Ok(ApiRemote {
+            url: url.trim_end_matches('/').to_owned(),
             client: RemoteClient::new(&RemoteRef::parse(url)?, &options)?,
             tails: BTreeMap::new(),
         })
     }
 
+    /// A request's pool is a reference; here, the last part of a URL.
     fn pool(&self, request: &Request) -> Result<RemotePool, Failure> {
-        Ok(self.client.pool(text(request, "pool")?)?)
+        let name = percent_encoded(text(request, "pool")?);
+        let reference = RemoteRef::parse(&format!("{}/{name}", self.url))?;
+        Ok(self.client.pool_of(&reference)?)
     }
 
     fn do_it(&mut self, request: &Request) -> Result<Value, Failure> {
@@ -47,7 +52,7 @@ impl ApiRemote {
             "create" => {
                 let info = self
                     .client
-                    .create_pool(text(request, "pool")?, create_options(request))?;
+                    .create_pool(self.pool(request)?.name(), create_options(request))?;
                 Ok(json!({"info": json(&info)?}))
             }
             "info" => Ok(json!({"info": json(&self.pool(request)?.info()?)?})),

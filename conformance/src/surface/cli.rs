@@ -151,6 +151,7 @@ impl Cli {
                 .result(&["pool", "delete", "--json", "--", pool()?])
                 .map(|_| json!({})),
             "append" => self.append(request, pool()?),
+            "append_stream" => self.append_stream(request, pool()?),
             "get" => {
                 let seq = number(request, "seq").unwrap_or_default().to_string();
                 let args = ["fetch", "--json", "--", pool()?, &seq];
@@ -191,14 +192,25 @@ impl Cli {
         if done.exit != 0 {
             return Err(failure(&done.exit, &done.stderr));
         }
-        let receipt: Value = serde_json::from_str(&done.stdout)
-            .map_err(|_| broken(format!("not one receipt: {:?}", done.stdout)))?;
-        Ok(json!({"receipt": {
-            "seq": receipt["seq"],
-            "time": receipt["time"],
-            "tags": receipt["meta"]["tags"],
-            "durability": receipt["durability"],
-        }}))
+        Ok(json!({"receipt": receipt(&done.stdout)?}))
+    }
+
+    /// A record a line, as `feed` reads them from its standard input.
+    fn append_stream(&self, request: &Request, pool: &str) -> Result<Value, Value> {
+        let mut args = os(&["feed", "--jsonl", "--in=jsonl"]);
+        for tag in texts(request, "tags") {
+            args.push(format!("--tag={tag}").into());
+        }
+        args.extend(os(&["--", pool]));
+        let stdin = texts(request, "records").join("\n");
+        let done = self
+            .run(args, stdin.as_bytes())
+            .map_err(|error| broken(format!("{error:#}")))?;
+        if done.exit != 0 {
+            return Err(failure(&done.exit, &done.stderr));
+        }
+        let receipts: Result<Vec<Value>, Value> = done.stdout.lines().map(receipt).collect();
+        Ok(json!({"receipts": receipts?}))
     }
 
     fn verify(&self, pool: &str) -> Result<Value, Value> {
@@ -495,6 +507,17 @@ fn failure(exit: &Value, stderr: &str) -> Value {
             "exit {exit} without an error on standard error: {stderr:?}"
         )),
     }
+}
+
+fn receipt(line: &str) -> Result<Value, Value> {
+    let receipt: Value =
+        serde_json::from_str(line).map_err(|_| broken(format!("not one receipt: {line:?}")))?;
+    Ok(json!({
+        "seq": receipt["seq"],
+        "time": receipt["time"],
+        "tags": receipt["meta"]["tags"],
+        "durability": receipt["durability"],
+    }))
 }
 
 fn os(args: &[&str]) -> Vec<OsString> {

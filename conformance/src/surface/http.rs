@@ -16,7 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::answer::{self, Failure, broken};
 use super::tail::{Asked, Start};
-use super::{PATIENCE, Place, Request, Surface, data, members, number, text, texts, value, wanted};
+use super::{
+    PATIENCE, Place, Request, Surface, data, members, number, percent_encoded, text, texts, value,
+    wanted,
+};
 use crate::lines::Lines;
 use crate::process::trimmed;
 
@@ -610,17 +613,4 @@ fn query(asked: &Asked) -> String {
         add("gap_policy", "error".into());
     }
     query.join("&")
-}
-
-fn percent_encoded(text: &str) -> String {
-    let kept = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
-    text.bytes()
-        .map(|byte| {
-            if kept(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }

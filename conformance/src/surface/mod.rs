@@ -114,6 +114,10 @@ impl Kind {
         matches!(self, Kind::Http | Kind::CliRemote | Kind::ApiRemote)
     }
 
+    pub(crate) fn is_cli(self) -> bool {
+        matches!(self, Kind::Cli | Kind::CliRemote)
+    }
+
     /// What a surface of this project can do; the words are those of `README.md`.
     pub(crate) fn can(self) -> &'static [&'static str] {
         match self {
@@ -231,4 +235,18 @@ pub(crate) fn value(members: &BTreeMap<String, Box<RawValue>>, name: &str) -> Va
     let text = members.get(name).map(|member| member.get());
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
+}
+
+/// A part of a URL.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let kept = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    text.bytes()
+        .map(|byte| {
+            if kept(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
