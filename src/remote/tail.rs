@@ -277,8 +277,7 @@ impl RemoteTail {
             Line {
                 error: Some(error), ..
             } => {
-                let error = error.into_error();
-                return Err(error.unwrap_or_else(|| self.not_understood()));
+                return Err(error.into_error().unwrap_or_else(|| self.not_understood()));
             }
             _ => return Err(self.not_understood()),
         };

@@ -22,7 +22,7 @@ fn follow_goes_on_after_a_restart_and_tells_what_is_gone() {
     place
         .pipe(
             "feed p -q",
-            &format!("\"{}\"\n", "x".repeat(8000)).repeat(10),
+            format!("\"{}\"\n", "x".repeat(8000)).repeat(10),
         )
         .ok();
     let info = place.run("pool info p").json();
@@ -48,7 +48,7 @@ fn follow_ends_with_the_gap_that_it_was_told_to_end_with() {
     place
         .pipe(
             "feed p -q",
-            &format!("\"{}\"\n", "x".repeat(8000)).repeat(10),
+            format!("\"{}\"\n", "x".repeat(8000)).repeat(10),
         )
         .ok();
     let _server = place.serve_with(|options| options.bind = address);

@@ -18,7 +18,7 @@ fn messages_are_the_same_to_the_byte() {
     let server = place.serve();
     let url = format!("{}/p", server.url);
     place.run(&format!("pool create {url}")).ok();
-    let receipts = place.pipe(&format!("feed {url} --tag a/b --tag ü"), &ODD.join("\n"));
+    let receipts = place.pipe(&format!("feed {url} --tag a/b --tag ü"), ODD.join("\n"));
     assert_eq!(receipts.ok().lines().count(), ODD.len());
     let local = place.run("follow p --no-follow").ok();
     assert_eq!(place.run(&format!("follow {url} --no-follow")).ok(), local);
