@@ -258,9 +258,9 @@ impl<'a> Run<'a> {
         let fail = |why: String, observed: Value| {
             Box::new(Failure {
                 step: place.to_owned(),
-                request: Value::Object(request.clone()),
-                expected: expect.clone().unwrap_or_else(|| json!({"ok": {}})),
-                observed,
+                request: recorded(&Value::Object(request.clone())),
+                expected: recorded(&expect.clone().unwrap_or_else(|| json!({"ok": {}}))),
+                observed: recorded(&observed),
                 why,
             })
         };
@@ -275,8 +275,8 @@ impl<'a> Run<'a> {
             done,
             Done {
                 step: place.to_owned(),
-                request: Value::Object(request.clone()),
-                observed: observed.clone(),
+                request: recorded(&Value::Object(request.clone())),
+                observed: recorded(&observed),
             },
         );
         if let Some(why) = unexpected(expect.as_ref(), &observed) {
@@ -793,6 +793,24 @@ fn check_all(
 
 fn filtered(request: &Step) -> bool {
     !surface::texts(request, "tags").is_empty()
+}
+
+/// A value as reports have it: no longer than anybody reads.
+fn recorded(value: &Value) -> Value {
+    const MOST: usize = 1000;
+    match value {
+        Value::String(text) if text.len() > MOST => {
+            let start: String = text.chars().take(MOST / 4).collect();
+            format!("{start}... ({} bytes)", text.len()).into()
+        }
+        Value::Array(items) => items.iter().map(recorded).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), recorded(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
 }
 
 /// What is at a JSON pointer into `ok` or `error`; behind a `#`, at one into the JSON that the text there is.
