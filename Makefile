@@ -6,10 +6,10 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build plasmite and pls, optimised
 	$(CARGO) build --release
@@ -51,6 +51,10 @@ conformance-selftest: ## break each surface on purpose, and check that the cases
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
 	target/debug/plasmite-conformance selftest $(ARGS)
+
+conformance-reference: ## the cases against an implementation in Python that is written from the specification alone
+	$(CARGO) build --quiet -p plasmite-conformance
+	target/debug/plasmite-conformance --adapter 'python3 conformance/reference/adapter.py' --out target/conformance/reference $(ARGS)
 
 conformance-lock: ## lock the text of the clauses, once their cases were looked at
 	$(CARGO) run --quiet -p plasmite-conformance -- lock

@@ -21,6 +21,7 @@ MAX_DEPTH = 100
 NO_SEQ = 2**64 - 1
 # A read that nothing can satisfy any more is given up, far beyond what any request takes to come.
 PATIENCE = 10.0
+LARGEST_SIZE = 2**63 - 1
 # No file system here holds a larger file.
 LARGEST_FILE = 2**44
 
@@ -490,6 +491,8 @@ class Adapter:
         capacity = request.get("index_capacity", size // BYTES_PER_SLOT)
         if size < MIN_FILE:
             raise usage(f"{size} bytes are less than the {MIN_FILE} of the smallest pool", "ask for 64K or more")
+        if size > LARGEST_SIZE:
+            raise usage(f"{size} bytes are more than a file can have", "ask for less")
         most = size // 2 // SLOT_SIZE
         if capacity > most:
             raise usage(f"{capacity} slots are more than the {most} that this pool may have", f"ask for {most} or less")

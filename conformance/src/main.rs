@@ -101,6 +101,11 @@ struct RunArguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Files are cut under handles of this process, and that must end no process (ERR-18).
+    if let Err(error) = plasmite::install_sigbus_guard() {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
     let result = match arguments.command {
         Some(Command::Adapter {
             surface,

@@ -34,18 +34,24 @@ impl Api {
         Ok(PoolRef::parse(text(request, "pool")?)?)
     }
 
-    /// The handle that is kept for the pool, opened when there is none or when the one there is is of no use any more.
+    /// The handle that is kept for the pool, opened when there is none.
     fn pool(&mut self, request: &Request) -> Result<Pool, Failure> {
         let name = text(request, "pool")?.to_owned();
         if let Some(pool) = self.pools.get(&name) {
-            if pool.bounds().is_ok() {
-                return Ok(pool.clone());
-            }
-            self.pools.remove(&name);
+            return Ok(pool.clone());
         }
         let pool = self.client.open_pool(&Api::reference(request)?)?;
         self.pools.insert(name, pool.clone());
         Ok(pool)
+    }
+
+    /// As a program would: a handle through which something failed is opened again by the next request.
+    fn let_go_after(&mut self, request: &Request, answer: &Value) {
+        if answer.get("error").is_some()
+            && let Ok(name) = text(request, "pool")
+        {
+            self.pools.remove(name);
+        }
     }
 
     fn pool_to_read(&mut self, request: &Request) -> Result<Pool, Failure> {
@@ -182,11 +188,13 @@ impl Api {
 
 impl Surface for Api {
     fn call(&mut self, request: &Request) -> Value {
-        match text(request, "op") {
+        let answer = match text(request, "op") {
             Ok("tail") => self.tail(request),
             Ok("read") => self.read(request),
             _ => answer::of(self.do_it(request)),
-        }
+        };
+        self.let_go_after(request, &answer);
+        answer
     }
 
     fn kill(&mut self) {
