@@ -94,6 +94,16 @@ impl Case {
         words.into_iter().map(str::to_owned).collect()
     }
 
+    /// Whether it wants a server of its own: one with flags, or one that it may end.
+    pub(crate) fn wants_own_server(&self) -> bool {
+        fn ends(step: &Step) -> bool {
+            let name = step.get("do").and_then(Value::as_str);
+            matches!(name, Some("restart" | "serve"))
+                || substeps(step).iter().any(|step| ends(step))
+        }
+        !self.server.args.is_empty() || self.steps.iter().any(ends)
+    }
+
     /// Whether several processes, or a tail beside what is appended, are part of it.
     pub(crate) fn is_live(&self) -> bool {
         fn live(step: &Step) -> bool {

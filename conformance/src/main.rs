@@ -176,7 +176,13 @@ fn run(arguments: &RunArguments) -> Result<bool> {
         .prefix("conformance-bin-")
         .tempdir()?;
     let targets = targets(arguments, public.path())?;
-    let reports = suite::run_all(&cases, &targets, arguments.jobs, &progress);
+    // One server has one set of pools.
+    let jobs = if arguments.http.is_some() {
+        1
+    } else {
+        arguments.jobs
+    };
+    let reports = suite::run_all(&cases, &targets, jobs, &progress);
     // The matrix is that of the whole suite on the surfaces of this project.
     let whole = arguments.is_whole();
     let clauses = clause::read_all(root())?;

@@ -163,6 +163,9 @@ impl<'a> Run<'a> {
             )?;
             files::chmod(&run.root.path().join("client.token"), 0o600)?;
         }
+        if target.url.is_some() {
+            run.empty_server()?;
+        }
         if target.kind.is_remote() && target.url.is_none() {
             for (name, text) in &case.server.files {
                 let text = crate::vars::plain(&fill(&text.as_str().into(), &Bound::new(), &run));
@@ -176,6 +179,22 @@ impl<'a> Run<'a> {
             *lock(&run.server) = Some(Server::start(run.server_command(&case.server.args))?);
         }
         Ok(run)
+    }
+
+    /// A server that was there before the case has to have no pools; it is given to the suite.
+    fn empty_server(&self) -> Result<()> {
+        let mut surface = surface::open(self.target.kind, &self.place(), "main")?;
+        let mut ask = |request: Value| Ok(surface.call(request.as_object().context("an object")?));
+        let listed: Result<Value> = ask(json!({"op": "list"}));
+        for pool in listed?["ok"]["pools"].as_array().into_iter().flatten() {
+            let deleted: Result<Value> = ask(json!({"op": "delete", "pool": pool["name"]}));
+            anyhow::ensure!(
+                deleted?.get("ok").is_some(),
+                "cannot delete {}",
+                pool["name"]
+            );
+        }
+        Ok(())
     }
 
     fn server_command(&self, args: &[String]) -> ServerCommand {

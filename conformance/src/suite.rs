@@ -163,8 +163,7 @@ pub(crate) fn applies(case: &Case, target: &Target) -> bool {
         .iter()
         .chain(&case.implied_needs())
         .all(|word| target.can(word));
-    let remote = target.kind.is_remote();
-    let own_server = !remote || target.url.is_none() || case.server.args.is_empty();
+    let own_server = target.url.is_none() || !case.wants_own_server();
     named && able && own_server
 }
 

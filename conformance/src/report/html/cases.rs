@@ -91,7 +91,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn render(&self, limit: usize) -> Markup {
+    fn render(&self, limit: usize, linked: bool) -> Markup {
         let case = self.case;
         html! {
             details.case id={ "case-" (case.name) } data-find={ (case.name) " " (case.title) " " (case.clauses.join(" ")) } {
@@ -102,8 +102,8 @@ impl<'a> Story<'a> {
                     @if case.live { " " small { "live" } }
                 }
                 p {
-                    "Clauses: " (link_clauses(&case.clauses))
-                    @if !case.negative.is_empty() { "; to the wrong side of " (link_clauses(&case.negative)) }
+                    "Clauses: " (link_clauses(&case.clauses, linked))
+                    @if !case.negative.is_empty() { "; to the wrong side of " (link_clauses(&case.negative, linked)) }
                 }
                 @if case.is_bad() { p { a href={ "#bad-" (case.name) } { "What is wrong" } } }
                 (verdicts(case))
@@ -194,7 +194,10 @@ impl Told {
     fn render(&self, limit: usize) -> Markup {
         html! {
             p.step { b { "Step " (self.place) } " " code { (self.what) } }
-            (parts(&self.requests, "asked", limit))
+            @match self.requests.as_slice() {
+                [(_, shown)] if shown.is_short() => (shown.render(limit)),
+                requests => (parts(requests, "asked", limit)),
+            }
             (parts(&self.observed, "observed", limit))
         }
     }
@@ -248,7 +251,7 @@ fn verdicts(case: &CaseReport) -> Markup {
     }
 }
 
-pub(super) fn render(stories: &[Story], limit: usize) -> Markup {
+pub(super) fn render(stories: &[Story], limit: usize, linked: bool) -> Markup {
     let mut topics: BTreeMap<&str, Vec<&Story>> = BTreeMap::new();
     for story in stories {
         topics
@@ -271,7 +274,7 @@ pub(super) fn render(stories: &[Story], limit: usize) -> Markup {
                     @if live > 0 { ", " (live) " live" }
                     @if bad > 0 { ", " strong.bad { "✗ " (bad) " bad" } }
                 }
-                @for story in stories { (story.render(limit)) }
+                @for story in stories { (story.render(limit, linked)) }
             }
         }
     }

@@ -73,7 +73,7 @@ fn page(report: &Report, stories: &[Story], limit: usize) -> Markup {
                         section #matrix { h2 { "Clauses and surfaces" } (matrix::render(report)) }
                         section #kinds { h2 { "Error kinds" } (matrix::kinds(report)) }
                     }
-                    section #cases { h2 { "Cases" } (cases::render(stories, limit)) }
+                    section #cases { h2 { "Cases" } (cases::render(stories, limit, whole)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -160,7 +160,7 @@ fn bad_case(report: &Report, case: &CaseReport, limit: usize) -> Markup {
     html! {
         article.wrong id={ "bad-" (case.name) } {
             h3 { "✗ " (case.title) " " (link_case(&case.name)) }
-            p { "Clauses: " (link_clauses(&case.clauses)) }
+            p { "Clauses: " (link_clauses(&case.clauses, !report.matrix.rows.is_empty())) }
             @for (names, failure) in failures(case) {
                 h4 { "Failed on " (names.join(", ")) @if failure.step != "0" { " at step " (failure.step) } }
                 p { (failure.why) }
@@ -291,8 +291,14 @@ fn link_case(name: &str) -> Markup {
     html! { a href={ "#case-" (name) } { code { (name) } } }
 }
 
-fn link_clauses(ids: &[String]) -> Markup {
-    html! { @for (i, id) in ids.iter().enumerate() { @if i > 0 { ", " } a href={ "#" (id) } { (id) } } }
+/// Clauses, which lead to their rows if there is a matrix.
+fn link_clauses(ids: &[String], linked: bool) -> Markup {
+    html! {
+        @for (i, id) in ids.iter().enumerate() {
+            @if i > 0 { ", " }
+            @if linked { a href={ "#" (id) } { (id) } } @else { (id) }
+        }
+    }
 }
 
 /// A line in which each clause leads to its row.
