@@ -50,7 +50,7 @@ impl Shown {
         html! {
             pre { code { (escaped(&self.text[..end])) @if self.size > end { "…" } } }
             @if self.size > end {
-                p.cut { "Cut after " (size(end)) " of " (self.size()) ". All of it is in " code { "report.json" } "." }
+                p.cut { "Cut after " (size(end)) " of " (self.size()) ". More of it is in " code { "report.json" } "." }
             }
         }
     }
