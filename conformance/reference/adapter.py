@@ -9,6 +9,7 @@ Requests come as JSON lines on standard input, answers go out as JSON lines; con
 import base64
 import datetime
 import json
+import os
 import re
 import sys
 import time
@@ -42,9 +43,14 @@ def usage(message, hint="correct the request", **where):
     return Failure("Usage", message, hint, **where)
 
 
+def shown(text):
+    """What was typed, in quotes: no more than 200 characters, and none that would act on a terminal (ERR-26)."""
+    return "`" + "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text[:200]) + "`"
+
+
 # --- JSON text: what is kept is what was given, without the white space outside strings ---
 
-NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+DIGITS = re.compile(rb"[0-9]*")
 SPACE = b" \t\n\r"
 
 
@@ -148,16 +154,29 @@ class Scanner:
         self.take(b":")
 
     def number(self):
-        found = NUMBER.match(self.data, self.at)
-        end = found.end() if found else self.at + 1
-        rest = self.data[end : end + 1]
-        if not found or rest in (b".", b"e", b"E"):
-            # Where the digits end that should go on.
-            self.at = end + (1 if found else 0)
-            if found and rest in (b"e", b"E") and self.peek() in (b"+", b"-"):
+        start = self.at
+        if self.peek() == b"-":
+            self.at += 1
+        if self.peek() == b"0":
+            self.at += 1
+        else:
+            self.digits()
+        if self.peek() == b".":
+            self.at += 1
+            self.digits()
+        if self.peek() in (b"e", b"E"):
+            self.at += 1
+            if self.peek() in (b"+", b"-"):
                 self.at += 1
+            self.digits()
+        # What follows is the caller's: `01` and `1.5.2` fail there, at the byte after the number.
+        self.out += self.data[start : self.at]
+
+    def digits(self):
+        """One digit or more."""
+        end = DIGITS.match(self.data, self.at).end()
+        if end == self.at:
             raise self.fault()
-        self.out += self.data[self.at : end]
         self.at = end
 
     def string(self):
@@ -194,19 +213,22 @@ def closing(bracket):
 # --- times: nanoseconds since 1970 ---
 
 TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:([Zz])|([+-])(\d\d):(\d\d))$"
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:([Zz])|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
 )
 EPOCH = datetime.datetime(1970, 1, 1)
 LATEST = 2**64 - 1
 
 
 def read_time(text):
-    found = TIME.match(text)
+    found = TIME.fullmatch(text) if isinstance(text, str) else None
     try:
         year, month, day, hour, minute, second = (int(found[i]) for i in range(1, 7))
-        moment = datetime.datetime(year, month, day, hour, minute, min(second, 59))
+        # Year 0 is one of RFC 3339, but none of datetime's; before 1970 they are all alike.
+        # A leap second, which Unix time does not count, is taken for the second before it.
+        moment = datetime.datetime(year or 4, month, day, hour, minute, 59 if second == 60 else second)
     except (TypeError, ValueError):
-        raise usage(f"`{text[:200]}` is not a time", "write a time as 2026-11-24T00:27:44Z") from None
+        raise usage(f"{shown(str(text))} is not a time", "write a time as 2026-11-24T00:27:44Z") from None
     since = moment - EPOCH
     seconds = since.days * 86400 + since.seconds
     if found[9]:
@@ -348,6 +370,7 @@ class Tail:
         timeout = request.get("timeout_ms")
         self.deadline = None if timeout is None else time.monotonic() + timeout / 1000
         self.last = None if request.get("follow", follow) else pool.newest_seq
+        self.since = 0
         self.next = self.start(request.get("start", "oldest"))
         self.delivered = 0
         self.outcome = None
@@ -363,8 +386,9 @@ class Tail:
         if "last" in start:
             chosen = messages[-start["last"] :] if start["last"] else []
             return chosen[0].seq if chosen else after
-        since = read_time(start["time"])
-        return next((message.seq for message in messages if message.nanos >= since), after)
+        # While no message is of that time yet, those that come before it are not to be delivered either.
+        self.since = read_time(start["time"])
+        return next((message.seq for message in messages if message.nanos >= self.since), after)
 
     def step(self):
         """The next item, or nothing while there is none. Sets `outcome` at the end."""
@@ -372,7 +396,7 @@ class Tail:
             self.outcome = "max"
             return None
         if self.pool.deleted:
-            raise Failure("NotFound", f"the pool `{self.pool.name}` was deleted", "create it again", path=self.pool.path)
+            raise Failure("NotFound", f"the pool {shown(self.pool.name)} was deleted", "create it again", path=self.pool.path)
         if self.last is not None and self.next > self.last:
             self.outcome = "caught-up"
             return None
@@ -381,12 +405,14 @@ class Tail:
             self.wait()
             return None
         if message.seq > self.next:
-            return self.gap(self.next, message.seq - 1)
+            # What is missing beyond the end is none of this tail's business (LOSS-8).
+            last = message.seq - 1
+            return self.gap(self.next, last if self.last is None else min(last, self.last))
         if self.until is not None and message.nanos >= self.until:
             self.outcome = "until"
             return None
         self.next = message.seq + 1
-        if not all(tag in message.tags for tag in self.tags):
+        if message.nanos < self.since or not all(tag in message.tags for tag in self.tags):
             return None
         self.delivered += 1
         return {"message": message.envelope()}
@@ -452,26 +478,29 @@ class Adapter:
 
     def path(self, request):
         reference = request["pool"]
+        if reference.startswith(("http://", "https://")):
+            raise usage(f"{shown(reference)} is a URL, and this adapter reaches none", "name a pool or a path")
         name = reference.rsplit("/", 1)[-1] if "/" in reference else reference
         stem = name.removesuffix(".plasmite")
         why = None
         if stem in ("", ".", ".."):
             why = "is empty or a directory"
+        elif any("\ud800" <= c <= "\udfff" for c in stem):
+            why = "is not UTF-8"
         elif len(stem.encode()) > 200:
             why = "is longer than 200 bytes"
         elif re.search(r"[\\/\x00-\x1f\x7f-\x9f]", stem):
             why = "has a separator or control character in it"
         if why:
-            shown = "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in stem[:200])
-            raise usage(f"the pool name `{shown}` {why}", "use a name of 1 to 200 bytes")
+            raise usage(f"the pool name in {shown(reference)} {why}", "use a name of 1 to 200 bytes")
         if "/" in reference:
-            return stem, reference
+            return stem, os.path.abspath(reference)
         return stem, f"{self.dir}/{stem}.plasmite"
 
     def pool(self, request):
         _, path = self.path(request)
         if path not in self.pools:
-            raise Failure("NotFound", f"there is no pool `{request['pool']}`", "create it first", path=path)
+            raise Failure("NotFound", f"there is no pool {shown(request['pool'])}", "create it with `create`", path=path)
         return self.pools[path]
 
     def op_hello(self, request):
@@ -479,7 +508,7 @@ class Adapter:
 
     def op_reset(self, request):
         self.__init__()
-        self.dir = request["dir"].rstrip("/")
+        self.dir = os.path.abspath(request["dir"])
         return {}
 
     def op_reopen(self, request):
@@ -497,7 +526,7 @@ class Adapter:
         if capacity > most:
             raise usage(f"{capacity} slots are more than the {most} that this pool may have", f"ask for {most} or less")
         if path in self.pools:
-            raise Failure("AlreadyExists", f"there is a pool `{request['pool']}`", "use it, or another name", path=path)
+            raise Failure("AlreadyExists", f"there is a pool {shown(request['pool'])}", "use it, or another name", path=path)
         if size > LARGEST_FILE:
             raise Failure("Io", f"cannot create a file of {size} bytes", "ask for less", path=path)
         self.pools[path] = Pool(name, path, size, capacity)
@@ -507,7 +536,7 @@ class Adapter:
         return {"info": self.pool(request).info()}
 
     def op_list(self, request):
-        inside = [pool for path, pool in self.pools.items() if path.rsplit("/", 1)[0] == self.dir]
+        inside = [pool for path, pool in self.pools.items() if path == f"{self.dir}/{pool.name}.plasmite"]
         inside.sort(key=lambda pool: pool.name.encode())
         return {
             "pools": [
@@ -588,7 +617,7 @@ class Adapter:
 def durability(request):
     name = request.get("durability", "fast")
     if name not in ("fast", "flush"):
-        raise usage(f"`{name}` is no durability", "use fast or flush")
+        raise usage(f"{shown(str(name))} is no durability", "use fast or flush")
     return name
 
 
