@@ -327,7 +327,9 @@ impl Tail {
             return Some(Next::End(EndReason::Until));
         }
         self.next_seq = message.seq() + 1;
-        if !has_tags(message, &self.options.tags) {
+        // A start that is still to come begins with no message that is there yet. [TAIL-4]
+        let is_early = matches!(self.options.start, Start::Time(since) if message.time() < since);
+        if is_early || !has_tags(message, &self.options.tags) {
             return None;
         }
         self.delivered += 1;

@@ -175,7 +175,6 @@ impl<'a> Follower<'a> {
     fn run(mut self) -> Outcome {
         loop {
             match self.next()? {
-                Next::Message if self.is_early() => self.check_now_and_then()?,
                 Next::Message if self.passes()? => {
                     self.print()?;
                     if self.args.one {
@@ -250,13 +249,6 @@ impl<'a> Follower<'a> {
         };
         output::notice(text, &Notice { notice: drop });
         Ok(())
-    }
-
-    /// Whether the message is older than `--since` asks for, which is in the future then: there was none to begin with.
-    fn is_early(&self) -> bool {
-        self.args
-            .since
-            .is_some_and(|since| self.message.time() < since)
     }
 
     fn passes(&mut self) -> Result<bool> {

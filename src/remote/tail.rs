@@ -152,11 +152,11 @@ impl RemoteTail {
                 None => Ok(self.step(into).await),
             };
             match step {
-                Ok(step) => {
-                    if let Some(next) = step? {
-                        return Ok(next);
-                    }
-                }
+                Ok(step) => match step? {
+                    Some(Next::Message) if self.is_early(into) => self.delivered -= 1,
+                    Some(next) => return Ok(next),
+                    None => {}
+                },
                 // As for a local tail: what is there by now still comes.
                 Err(_) => {
                     self.ending = Some(EndReason::Timeout);
@@ -164,6 +164,12 @@ impl RemoteTail {
                 }
             }
         }
+    }
+
+    /// Whether the message is from before a start that was still to come, which a server no longer knows of once the
+    /// tail has connected again. [TAIL-4]
+    fn is_early(&self, message: &Message) -> bool {
+        matches!(self.options.start, Start::Time(since) if message.time() < since)
     }
 
     /// One thing that happens; nothing that is the caller's, mostly. Loses nothing when it is given up.
