@@ -42,7 +42,10 @@ def before_load_schema(context, raw_schema):
 
     # What is described is one line, and what comes are many, with notices and a failure among them.
     tail = by_id["tail"]["responses"]["200"]["content"]["application/jsonl"]
-    notices = [line("gap", GAP), line("next_seq", SEQ)]
+    # With notices the last line says why it is the last one, unless the server shuts down. [STREAM-18]
+    end = {"next_seq": SEQ, "end": {"enum": ["max", "timeout", "until"]}}
+    last = {"type": "object", "required": ["next_seq"], "properties": end, "additionalProperties": False}
+    notices = [line("gap", GAP), last]
     tail["schema"] = {"type": "array", "items": {"anyOf": [reference("Envelope"), reference("ErrorBody"), *notices]}}
 
     data = raw_schema["components"]["schemas"]["Event"]["properties"]["data"]

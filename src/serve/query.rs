@@ -21,7 +21,7 @@ macro_rules! stream_queries {
         #[into_params(parameter_in = Query)]
         pub(super) struct TailQuery {
             $($(#[$about])* $name: $type,)*
-            /// Also send lines that are no messages: `{"gap":...}` and `{"next_seq":...}`.
+            /// Also send lines that are no messages: `{"gap":...}` and `{"next_seq":...,"end":...}`.
             notices: Option<bool>,
         }
 

@@ -36,14 +36,14 @@ impl Server {
         Server::run(Command::new(env!("CARGO_BIN_EXE_plasmite")), dir, flags)
     }
 
-    /// A server that is started with a soft limit of so many open files.
-    pub(crate) fn start_with_files(count: u32) -> Server {
+    /// A server that is started with these limits on open files, as the shell's `ulimit` takes them.
+    pub(crate) fn start_with_files(limits: &str, flags: &[&str]) -> Server {
         let mut shell = Command::new("sh");
         shell
             .arg("-c")
-            .arg(format!("ulimit -Sn {count}; exec \"$0\" \"$@\""))
+            .arg(format!("ulimit {limits} && exec \"$0\" \"$@\""))
             .arg(env!("CARGO_BIN_EXE_plasmite"));
-        Server::run(shell, tempfile::tempdir().unwrap(), &[])
+        Server::run(shell, tempfile::tempdir().unwrap(), flags)
     }
 
     fn run(mut program: Command, dir: TempDir, flags: &[&str]) -> Server {

@@ -15,16 +15,18 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const FAINT: Style = Style::new().dimmed();
 
-/// Prints what failed, a summary of the matrix, and one line that says it all.
+/// Prints a summary of the matrix, what failed, and one line that says it all.
+///
+/// What failed comes late, where the end of a log still has it.
 pub(crate) fn print(report: &Report, whole: bool) {
-    for case in report.cases.iter().filter(|case| case.is_bad()) {
-        explain(case);
-    }
     if whole {
         print_matrix(report);
         for problem in &report.problems {
             println!("{BAD}problem{BAD:#} {problem}");
         }
+    }
+    for case in report.cases.iter().filter(|case| case.is_bad()) {
+        explain(case);
     }
     let bad = report.cases.iter().filter(|case| case.is_bad()).count();
     let live = report.cases.iter().filter(|case| case.live).count();
