@@ -1,11 +1,11 @@
 //! What is too much, and that it is told.
 
 use std::fs::File;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::support::Server;
+use crate::support::{PATIENCE, Server};
 
 #[test]
 fn tails_beyond_the_limit_are_refused_and_those_that_go_make_room() {
@@ -83,8 +83,9 @@ fn ten_thousand_connections_that_say_nothing_do_not_keep_out_one_that_does() {
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A system that lets this process have fewer tries fewer: each is a descriptor here, too.
     let count = most.saturating_sub(500).min(10_000);
-    let connect = |_| TcpStream::connect(server.address());
-    let idle: Vec<TcpStream> = (0..count).filter_map(|nth| connect(nth).ok()).collect();
+    let address: SocketAddr = server.address().parse().unwrap();
+    let connect = |_| TcpStream::connect_timeout(&address, PATIENCE).ok();
+    let idle: Vec<TcpStream> = (0..count).map_while(connect).collect();
     assert!(!idle.is_empty());
     assert_eq!(server.get("/healthz").status, 200);
     drop(idle);
