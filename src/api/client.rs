@@ -209,7 +209,7 @@ impl Client {
         look: impl Fn(&Pool) -> Result<T>,
     ) -> Option<Result<T>> {
         let pool = PoolRef::Path(file.path.clone());
-        unless_gone(&file.path, || look(&self.open_pool_to_read(&pool)?))
+        unless_gone(&pool, &file.path, || look(&self.open_pool_to_read(&pool)?))
     }
 
     /// Deletes a pool, also a damaged one, and says where it was. Handles that are open to it fail from then on.
@@ -263,7 +263,7 @@ impl Client {
     pub fn verify_pools(&self) -> Result<Vec<(PoolEntry, Result<Report>)>> {
         let checked = self.list_pools()?.into_iter().filter_map(|entry| {
             let pool = PoolRef::Path(entry.path.clone());
-            let report = unless_gone(&entry.path, || self.verify_pool(&pool))?;
+            let report = unless_gone(&pool, &entry.path, || self.verify_pool(&pool))?;
             Some((entry, report))
         });
         Ok(checked.collect())
@@ -295,19 +295,24 @@ impl PoolFile {
     }
 }
 
-/// What `look` finds at `path`; nothing if it finds the pool gone, and there is nothing there indeed. One that was
-/// replaced meanwhile is looked at once more.
-fn unless_gone<T>(path: &Path, look: impl Fn() -> Result<T>) -> Option<Result<T>> {
+/// What `look` finds at `path`; nothing if it finds no pool there. One that was replaced meanwhile is looked at once
+/// more. What is reported as not found is only a file that a deletion has left: that others come and go under the same
+/// name is no error, however often they do. [LIST-10]
+fn unless_gone<T>(pool: &PoolRef, path: &Path, look: impl Fn() -> Result<T>) -> Option<Result<T>> {
     let is_gone = |found: &Result<T>| {
         found
             .as_ref()
             .is_err_and(|error| error.kind() == ErrorKind::NotFound)
     };
     let mut found = look();
-    if is_gone(&found) && path.symlink_metadata().is_ok() {
+    if is_gone(&found) {
         found = look();
     }
-    (!is_gone(&found) || path.symlink_metadata().is_ok()).then_some(found)
+    if !is_gone(&found) {
+        return Some(found);
+    }
+    let file = MappedFile::open(path, Access::Either, HEADER_SIZE).ok()?;
+    refuse_left_over(&file, pool).err().map(Err)
 }
 
 /// Opens the pool in a mapped file, and recovers it where that is due and allowed, once its lock is had.
