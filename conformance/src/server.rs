@@ -1,13 +1,18 @@
 //! The server process of a case, on a port that the system chose.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::process;
+use crate::{PATIENCE, process};
+
+/// A pause between two tries.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// A server, killed when dropped.
 pub(crate) struct Server {
@@ -46,7 +51,7 @@ impl Server {
             self.stop(signal)?;
         }
         let address = self.url.split_once("://").context("no URL")?.1.to_owned();
-        let (child, url) = start(&self.command, Some(&address))?;
+        let (child, url) = start_again(&self.command, &address)?;
         self.child = child;
         self.url = url;
         Ok(())
@@ -66,6 +71,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Starts a server where there was one. While there was none, a connection to somewhere else may have been given the port.
+fn start_again(how: &ServerCommand, address: &str) -> Result<(Child, String)> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match start(how, Some(address)) {
+            Err(_) if TcpListener::bind(address).is_err() && Instant::now() < until => {
+                std::thread::sleep(BREATH);
+            }
+            started => return started,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use plasmite::ErrorKind;
 use plasmite::serve::{self, ServeOptions};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -35,6 +36,18 @@ impl Place {
     }
 }
 
+/// Listens where it is asked to. While a server is down, a connection to somewhere else may be given its port.
+async fn bind(options: ServeOptions) -> serve::Bound {
+    loop {
+        match serve::bind(options.clone()).await {
+            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 impl Server {
     fn start(options: ServeOptions) -> Server {
         let (told, url) = mpsc::channel();
@@ -42,7 +55,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let bound = serve::bind(options).await.unwrap();
+                let bound = bind(options).await;
                 told.send(bound.url()).unwrap();
                 tokio::select! {
                     () = bound.run(std::future::pending()) => {}
