@@ -410,8 +410,9 @@ impl Pool {
     fn describe(&self) -> Result<PoolInfo> {
         let core = &self.shared.core;
         let g = core.geometry();
-        let bounds = core.bounds()?;
-        let used = core.used_bytes()?;
+        let extent = core.extent()?;
+        let bounds = extent.map(|extent| (extent.oldest, extent.newest));
+        let used = extent.map_or(0, |extent| extent.bytes());
         let now = now_nanos();
         let millis = |nanos: u64| nanos / 1_000_000;
         let times = bounds.map(|(oldest, newest)| (oldest.time, newest.time));
@@ -429,8 +430,8 @@ impl Pool {
                 newest: bounds.map(|b| b.1.seq),
             },
             metrics: Metrics {
-                message_count: core.message_count()?,
-                seq_span: bounds.map_or(0, |(oldest, newest)| newest.seq - oldest.seq + 1),
+                message_count: extent.map_or(0, |extent| extent.messages),
+                seq_span: extent.map_or(0, |extent| extent.seq_span()),
                 utilization: Utilization {
                     used_bytes: used,
                     free_bytes: g.ring_size - used,

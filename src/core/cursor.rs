@@ -40,6 +40,29 @@ pub enum Step {
     },
 }
 
+/// What a pool retained at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The oldest message.
+    pub oldest: FrameHeader,
+    /// The newest message.
+    pub newest: FrameHeader,
+    /// How many there are, with those two.
+    pub messages: u64,
+}
+
+impl Extent {
+    /// How many bytes of the ring they take.
+    pub fn bytes(&self) -> u64 {
+        self.newest.end() - self.oldest.position
+    }
+
+    /// How many seqs there are from the oldest to the newest.
+    pub fn seq_span(&self) -> u64 {
+        self.newest.seq - self.oldest.seq + 1
+    }
+}
+
 impl Cursor {
     /// At the oldest message retained now.
     pub fn oldest<M: Memory>(pool: &Pool<M>) -> Result<Cursor> {
@@ -255,28 +278,26 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// How many messages are retained.
+    /// What is retained, all of it at one moment; `None` for an empty pool. [INFO-12]
     ///
-    /// Where nothing is missing between them that is a matter of subtraction; else the frames are counted.
-    pub fn message_count(&self) -> Result<u64> {
+    /// Where nothing is missing between the messages their number is a matter of subtraction; else they are counted.
+    pub fn extent(&self) -> Result<Option<Extent>> {
         loop {
             let Some((oldest, newest)) = self.bounds()? else {
-                return Ok(0);
+                return Ok(None);
             };
-            if self.newest_hole() <= oldest.position {
-                return Ok(newest.seq - oldest.seq + 1);
-            }
-            if let Some(count) = self.count_messages(&oldest, &newest)? {
-                return Ok(count);
+            let messages = match self.newest_hole() <= oldest.position {
+                true => Some(newest.seq - oldest.seq + 1),
+                false => self.count_messages(&oldest, &newest)?,
+            };
+            if let Some(messages) = messages {
+                return Ok(Some(Extent {
+                    oldest,
+                    newest,
+                    messages,
+                }));
             }
         }
-    }
-
-    /// How many bytes of the ring retained messages take. The genesis frame is none.
-    pub fn used_bytes(&self) -> Result<u64> {
-        Ok(self
-            .bounds()?
-            .map_or(0, |(oldest, newest)| newest.end() - oldest.position))
     }
 
     /// How many messages there are from `start` to `newest`; `None` if a writer got there first.

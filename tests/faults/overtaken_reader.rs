@@ -22,8 +22,9 @@ fn bounds_counts_and_sizes_agree() {
     overtake_at_loads(0..600, |pool| {
         let (oldest, newest) = pool.bounds().unwrap().unwrap();
         assert!(oldest.seq <= newest.seq && oldest.position <= newest.position);
-        assert!((1..1000).contains(&pool.message_count().unwrap()));
-        assert!(pool.used_bytes().unwrap() <= pool.geometry().ring_size);
+        let extent = pool.extent().unwrap().unwrap();
+        assert!((1..1000).contains(&extent.messages));
+        assert!(extent.bytes() <= pool.geometry().ring_size);
     });
 }
 
