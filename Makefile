@@ -6,7 +6,7 @@ DEEPER ?= 1
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ no-network: ## check that the library alone needs no network, async or command-l
 
 demo: ## feed, follow, fetch and check real output of this machine
 	scripts/demo.sh
+
+crash: ## every state that a crash may leave, of processes and of power
+	PLASMITE_CRASH_FULL=1 $(CARGO) test --profile torture --features internals --test crash -- --nocapture
 
 torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture

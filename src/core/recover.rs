@@ -152,13 +152,15 @@ impl<M: Memory> Pool<M> {
         self.store_seq_floor(kept.seq_floor)?;
         self.erase_beyond(&survey, kept.control.intent);
         self.rebuild(&kept)?;
-        self.memory.store(BOOT / WORD, boot, Release); // RECOVERED
         self.memory.persist(0..HEADER_SIZE / WORD)?;
+        self.check_poison()?;
+        // Not synced: no later boot takes it for its own, whatever of it reaches the medium.
+        self.memory.store(BOOT / WORD, boot, Release); // RECOVERED
         self.check_poison()
     }
 
     /// What a recovery would keep. Stores nothing.
-    pub(super) fn examine(&self) -> Result<Kept> {
+    pub fn examine(&self) -> Result<Kept> {
         self.keep(&self.survey())
     }
 
