@@ -23,6 +23,7 @@ mod vars;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -106,6 +107,10 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         return ExitCode::from(2);
     }
+    if let Err(error) = hear_hang_ups() {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
     let result = match arguments.command {
         Some(Command::Adapter {
             surface,
@@ -128,6 +133,12 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Under `nohup` every process ignores SIGHUP, and the programs under test would inherit that. A handler is not
+/// inherited: what this process starts has the default again. The run itself goes on to its end.
+fn hear_hang_ups() -> std::io::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).map(drop)
 }
 
 fn home() -> &'static Path {

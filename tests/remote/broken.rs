@@ -1,8 +1,11 @@
 //! Connections that break, servers that go away, and what is repeated then. [REMOTE-3] to [REMOTE-8]
 
-use std::net::TcpListener;
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
-use crate::support::{Fake, Place, answer, cut_stream, envelope, seq, whole_stream};
+use crate::support::{
+    Fake, Place, Server, answer, cut_stream, envelope, read_head, seq, whole_stream,
+};
 
 const POOL: &str = "00000000-0000-0000-0000-000000000001";
 const OTHER: &str = "00000000-0000-0000-0000-000000000002";
@@ -60,35 +63,35 @@ fn what_came_after_follow_began_comes_also_over_a_restart() {
     let place = Place::new();
     let server = place.serve();
     place.pipe("feed p --create -q", "1\n2\n").ok();
-    // Nothing is delivered before the connection is lost, so only the place tells what is new.
-    let mut follow = place.spawn(&format!("follow {}/p --tag t", server.url));
-    let metrics = format!("{}/metrics", server.url);
-    while !http_get(&metrics).contains("plasmite_open_tails 1") {
-        std::thread::yield_now();
+    // Nothing is delivered before the connection is lost, so only what was asked for tells what is new.
+    let mut newest = String::new();
+    ask(&server, "notices=true&last=0&timeout_ms=0")
+        .read_to_string(&mut newest)
+        .unwrap();
+    let head = read_head(&mut ask(&server, "notices=true&since_seq=3&tag=t"));
+    let fake = Fake::answering(vec![newest, head]);
+    server.kill();
+    let mut follow = place.spawn(&format!("follow {} --tag t", fake.url));
+    for query in ["last=0", "since_seq=3"] {
+        let asked = fake.requests.recv().unwrap();
+        assert!(asked.contains(query), "{asked}");
     }
-    let address = server.kill();
     place.run("feed p 3 -q --tag t").ok();
-    let _server = place.serve_with(|options| options.bind = address);
+    let _server = place.serve_with(|options| options.bind = fake.address);
     assert_eq!(seq(&follow.line()), 3);
     assert_eq!(follow.interrupt().err, "");
 }
 
-fn http_get(url: &str) -> String {
-    use std::io::{Read, Write};
-    let (address, path) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split_once('/')
-        .unwrap();
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+/// The answer to a tail of `p`.
+fn ask(server: &Server, query: &str) -> BufReader<TcpStream> {
+    let address = server.address;
+    let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "GET /{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        "GET /v0/pools/p/tail?{query} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
     )
     .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
+    BufReader::new(stream)
 }
 
 /// Guards against a follower that goes on in another pool, of which its next seq is a message as well.

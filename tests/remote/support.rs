@@ -155,13 +155,15 @@ impl Running {
 /// A server that gives the same answers, in order, one to a connection, and hands on the heads of the requests.
 pub(crate) struct Fake {
     pub(crate) url: String,
+    pub(crate) address: SocketAddr,
     pub(crate) requests: mpsc::Receiver<String>,
 }
 
 impl Fake {
     pub(crate) fn answering(answers: Vec<String>) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/p", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/p");
         let (told, requests) = mpsc::channel();
         std::thread::spawn(move || {
             for answer in answers {
@@ -173,7 +175,11 @@ impl Fake {
                 told.send(request).ok();
             }
         });
-        Fake { url, requests }
+        Fake {
+            url,
+            address,
+            requests,
+        }
     }
 
     /// The first line of each request so far.
@@ -187,12 +193,7 @@ impl Fake {
 
 fn read_request(stream: &mut TcpStream) -> String {
     let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).unwrap_or(0) == 0 {
-            return head;
-        }
-    }
+    let head = read_head(&mut reader);
     let length = head.lines().find_map(|line| {
         line.to_lowercase()
             .strip_prefix("content-length: ")?
@@ -201,6 +202,17 @@ fn read_request(stream: &mut TcpStream) -> String {
     });
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok();
+    head
+}
+
+/// All up to the body, or to the end.
+pub(crate) fn read_head(reader: &mut impl BufRead) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            break;
+        }
+    }
     head
 }
 
