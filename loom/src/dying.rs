@@ -1,7 +1,9 @@
 //! A writer's death before any one of its stores.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use plasmite::Result;
 use plasmite::core::memory::Memory;
@@ -14,6 +16,7 @@ pub struct Dying<M> {
     memory: M,
     last_breath: Option<u64>,
     stores: AtomicU64,
+    stored: Mutex<BTreeSet<u64>>,
 }
 
 impl<M> Dying<M> {
@@ -23,6 +26,7 @@ impl<M> Dying<M> {
             memory,
             last_breath,
             stores: AtomicU64::new(0),
+            stored: Mutex::default(),
         }
     }
 
@@ -30,6 +34,21 @@ impl<M> Dying<M> {
     pub fn is_dead(&self) -> bool {
         self.last_breath
             .is_some_and(|last| self.stores.load(Relaxed) > last)
+    }
+
+    /// The words that the process has stored.
+    pub(crate) fn stored(&self) -> Vec<u64> {
+        self.words_stored().iter().copied().collect()
+    }
+
+    fn words_stored(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a store, and says whether it is still made.
+    pub(crate) fn lives_on(&self) -> bool {
+        self.stores.fetch_add(1, Relaxed);
+        !self.is_dead()
     }
 
     /// How many stores the process has made, or would have made if it had lived on.
@@ -43,6 +62,7 @@ impl<M: Memory> Memory for Dying<M> {
         self.memory.words()
     }
 
+    #[track_caller]
     fn load(&self, word: u64, order: Ordering) -> u64 {
         self.memory.load(word, order)
     }
@@ -51,13 +71,15 @@ impl<M: Memory> Memory for Dying<M> {
         self.memory.load_exclusive(word)
     }
 
+    #[track_caller]
     fn store(&self, word: u64, value: u64, order: Ordering) {
-        self.stores.fetch_add(1, Relaxed);
-        if !self.is_dead() {
+        if self.lives_on() {
+            self.words_stored().insert(word);
             self.memory.store(word, value, order);
         }
     }
 
+    #[track_caller]
     fn fence(&self, order: Ordering) {
         if !self.is_dead() {
             self.memory.fence(order);

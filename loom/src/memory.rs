@@ -10,10 +10,12 @@ use plasmite::core::geometry::Geometry;
 use plasmite::core::layout::{INTENT, LAST, OLDEST, WORD};
 use plasmite::core::memory::{LockWait, Memory, WriterLock};
 
-/// The control words that an append stores.
-const CONTROL: [u64; 3] = [INTENT / WORD, LAST / WORD, OLDEST / WORD];
+use crate::sites::{weakened, weakened_fence};
 
-/// The words of a pool, of which the control words and the ring are loom's atomics. A clone is the same memory.
+/// The control words that an append stores.
+pub const CONTROL: [u64; 3] = [INTENT / WORD, LAST / WORD, OLDEST / WORD];
+
+/// The words of a pool, of which some are loom's atomics. A clone is the same memory.
 ///
 /// All other words keep the value that they have in the image: a load of one is no step of the model, and a store
 /// to one is a bug of the model, which then panics.
@@ -22,8 +24,7 @@ pub struct LoomMemory(Arc<Words>);
 
 struct Words {
     image: Arc<[u64]>,
-    ring: Range<u64>,
-    shared: Vec<Shared>,
+    shared: Vec<Option<Shared>>,
 }
 
 struct Shared {
@@ -32,28 +33,38 @@ struct Shared {
     stores: AtomicUsize,
 }
 
+/// The words that an append to a pool of this geometry may store.
+pub fn stored_by_appends(geometry: &Geometry) -> impl Iterator<Item = u64> {
+    let index = geometry.index_offset / WORD..geometry.ring_word();
+    let ring = geometry.ring_word()..geometry.ring_word() + geometry.ring_words();
+    CONTROL.into_iter().chain(index).chain(ring)
+}
+
 impl LoomMemory {
-    /// Inside a model: a memory that holds `image`, one value for each word of a file with this geometry.
-    pub fn new(image: Arc<[u64]>, geometry: &Geometry) -> LoomMemory {
-        let ring = geometry.ring_word()..geometry.ring_word() + geometry.ring_words();
-        let shared = CONTROL
-            .into_iter()
-            .chain(ring.clone())
-            .map(|word| Shared {
+    /// Inside a model: a memory that holds `image`, one value for each word of a file, and in which the words
+    /// `shared` may change.
+    pub fn new(image: Arc<[u64]>, shared: impl IntoIterator<Item = u64>) -> LoomMemory {
+        let mut words: Vec<_> = image.iter().map(|_| None).collect();
+        for word in shared {
+            words[word as usize] = Some(Shared {
                 value: AtomicU64::new(image[word as usize]),
                 stores: AtomicUsize::new(1),
-            })
-            .collect();
+            });
+        }
         LoomMemory(Arc::new(Words {
             image,
-            ring,
-            shared,
+            shared: words,
         }))
     }
 
     /// The largest number of values that any one word has had.
     pub fn most_stores(&self) -> usize {
-        let counts = self.0.shared.iter().map(|word| word.stores.load(Relaxed));
+        let counts = self
+            .0
+            .shared
+            .iter()
+            .flatten()
+            .map(|word| word.stores.load(Relaxed));
         counts.max().unwrap_or(0)
     }
 
@@ -65,12 +76,7 @@ impl LoomMemory {
     }
 
     fn shared(&self, word: u64) -> Option<&Shared> {
-        let index = if self.0.ring.contains(&word) {
-            CONTROL.len() + (word - self.0.ring.start) as usize
-        } else {
-            CONTROL.iter().position(|control| *control == word)?
-        };
-        Some(&self.0.shared[index])
+        self.0.shared[word as usize].as_ref()
     }
 }
 
@@ -79,9 +85,10 @@ impl Memory for LoomMemory {
         self.0.image.len() as u64
     }
 
+    #[track_caller]
     fn load(&self, word: u64, order: Ordering) -> u64 {
         match self.shared(word) {
-            Some(shared) => shared.value.load(order),
+            Some(shared) => shared.value.load(weakened(order)),
             None => self.0.image[word as usize],
         }
     }
@@ -95,16 +102,20 @@ impl Memory for LoomMemory {
         }
     }
 
+    #[track_caller]
     fn store(&self, word: u64, value: u64, order: Ordering) {
         let shared = self
             .shared(word)
             .unwrap_or_else(|| panic!("word {word} is stored but not modelled"));
         shared.stores.fetch_add(1, Relaxed);
-        shared.value.store(value, order);
+        shared.value.store(value, weakened(order));
     }
 
+    #[track_caller]
     fn fence(&self, order: Ordering) {
-        fence(order);
+        if let Some(order) = weakened_fence(order) {
+            fence(order);
+        }
     }
 
     fn persist(&self, _words: Range<u64>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use plasmite::ErrorKind;
 use plasmite::core::append::When;
@@ -11,30 +11,24 @@ use plasmite::core::frame::Entry;
 use plasmite::core::geometry::Geometry;
 use plasmite::core::header::Header;
 use plasmite::core::heap::{HeapLock, HeapMemory, NoBell};
-use plasmite::core::layout::{HEADER_SIZE, WORD};
-use plasmite::core::memory::{LockWait, Memory, WriterLock};
+use plasmite::core::layout::{HEADER_SIZE, SLOT_SIZE, WORD};
+use plasmite::core::memory::{Bell, LockWait, Memory, WriterLock};
 use plasmite::core::pool::Pool;
 use plasmite::core::read::Frame;
 
 use crate::dying::Dying;
-use crate::memory::{LoomLock, LoomMemory};
+use crate::memory::{LoomLock, LoomMemory, stored_by_appends};
+use crate::search::{Tally, search, spawn};
 
 /// What was acknowledged, by seq.
-type Committed = BTreeMap<u64, Message>;
+pub(crate) type Committed = BTreeMap<u64, Message>;
 
 #[derive(Clone)]
-struct Message {
+pub(crate) struct Message {
     data: Vec<u8>,
     /// More messages of the same batch follow.
     more: bool,
 }
-
-/// Loom forgets all but so many of the last values of a word; a model must not rely on more.
-const REMEMBERED: usize = 7;
-/// The environment variable that gives every scene so many preemptions more.
-const DEEPER: &str = "PLASMITE_LOOM_DEEPER";
-/// In words.
-const STACK: usize = 1 << 14;
 
 /// One batch: for each of its messages, how many words of data it has.
 pub type Batch = &'static [usize];
@@ -63,6 +57,8 @@ pub struct Scene {
     pub name: &'static str,
     /// The ring's size in words.
     pub ring: u64,
+    /// How many slots the index has.
+    pub index: u64,
     /// What the pool holds before anybody is there.
     pub before: &'static [Batch],
     /// The writers, of which the first one may die.
@@ -71,22 +67,12 @@ pub struct Scene {
     pub at_once: bool,
     /// The live reader.
     pub reader: Reader,
-    /// How often, in one interleaving, a thread that could go on has to stop for another.
+    /// How many preemptions there are in one interleaving.
     ///
     /// The reader stores nothing, so whatever it sees it also sees, as older values of the same words, when the
     /// writers were done before it began. Loom offers it all of those values without a single preemption; each
     /// further one mostly finds the same again.
     pub preemptions: usize,
-}
-
-/// How often each thing happened over a search, all interleavings together.
-#[derive(Default)]
-pub struct Tally {
-    iterations: AtomicU64,
-    messages: AtomicU64,
-    empty: AtomicU64,
-    lapped: AtomicU64,
-    most_stores: AtomicU64,
 }
 
 impl Scene {
@@ -101,29 +87,10 @@ impl Scene {
         {
             let tally = Arc::clone(&tally);
             let scene = Arc::new(Staged::new(self, death));
-            self.builder().check(move || scene.play(&tally));
+            search(self.preemptions, move || scene.play(&tally));
         }
-        tally.report(&self);
-    }
-
-    fn builder(&self) -> loom::model::Builder {
-        let mut builder = loom::model::Builder::new();
-        builder.max_branches = 100_000;
-        builder.preemption_bound = Some(self.preemptions());
-        // A search that is cut short shows nothing.
-        builder.max_permutations = None;
-        builder.max_duration = None;
-        builder.checkpoint_file = None;
-        builder
-    }
-
-    /// The scene's own bound, raised by what a deeper run asks for.
-    fn preemptions(&self) -> usize {
-        let deeper = std::env::var(DEEPER).map_or(0, |more| {
-            more.parse()
-                .unwrap_or_else(|_| panic!("{DEEPER} is no number: {more}"))
-        });
-        self.preemptions + deeper
+        tally.report(self.name, self.preemptions);
+        tally.assert_lapped();
     }
 
     fn stores_of_first(&self) -> u64 {
@@ -135,36 +102,6 @@ impl Scene {
             append(&pool, &HeapLock::default(), batch, 0, &mut committed);
         }
         pool.memory().stores()
-    }
-}
-
-impl Tally {
-    fn count(&self, what: &AtomicU64) {
-        what.fetch_add(1, Relaxed);
-    }
-
-    fn report(&self, scene: &Scene) {
-        let [iterations, messages, empty, lapped, most_stores] = [
-            &self.iterations,
-            &self.messages,
-            &self.empty,
-            &self.lapped,
-            &self.most_stores,
-        ]
-        .map(|count| count.load(Relaxed));
-        println!(
-            "{}: {iterations} iterations, complete up to {} preemptions, at most {most_stores} values of a word; \
-             {messages} messages, {empty} ends, {lapped} laps",
-            scene.name,
-            scene.preemptions()
-        );
-        assert!(
-            most_stores <= REMEMBERED as u64,
-            "loom has forgotten values"
-        );
-        assert!(messages > 0, "no message was read");
-        assert!(empty > 0, "the reader never came to an end");
-        assert!(lapped > 0, "the reader was never lapped");
     }
 }
 
@@ -180,23 +117,15 @@ struct Staged {
 
 impl Staged {
     fn new(scene: Scene, death: Option<u64>) -> Staged {
-        let header = header(scene.ring);
-        let memory = HeapMemory::new(header.geometry.file_size);
-        Pool::format(&memory, &header, 1);
-        let pool = Pool::attach(memory, header);
-        let mut committed = Committed::new();
-        for (i, batch) in scene.before.iter().enumerate() {
-            append(&pool, &HeapLock::default(), batch, 100 + i, &mut committed);
-        }
+        let header = header(scene.ring, scene.index);
+        let (pool, committed) = prepared(header, scene.before);
         let from = match scene.reader {
             Reader::Follow { from, .. } => from,
             Reader::Fetch(seqs) => seqs[0],
         };
         Staged {
             cursor: Cursor::at_seq(&pool, from).expect("the scene's pool is whole"),
-            image: (0..pool.memory().words())
-                .map(|word| pool.memory().load(word, Relaxed))
-                .collect(),
+            image: image_of(pool.memory()),
             scene,
             death,
             header,
@@ -207,7 +136,10 @@ impl Staged {
     /// One interleaving.
     fn play(self: &Arc<Self>, tally: &Arc<Tally>) {
         tally.count(&tally.iterations);
-        let memory = LoomMemory::new(Arc::clone(&self.image), &self.header.geometry);
+        let memory = LoomMemory::new(
+            Arc::clone(&self.image),
+            stored_by_appends(&self.header.geometry),
+        );
         let lock = LoomLock::new();
         // Every party is a thread of its own: in the model's main thread loom would not search a reader's loads, and
         // a fence of one writer would stand for a missing one of its successor.
@@ -336,14 +268,14 @@ struct Seen {
 }
 
 #[derive(Debug)]
-enum Event {
+pub(crate) enum Event {
     Message { seq: u64, data: Vec<u8> },
     Empty,
     Lapped { first: u64, missed: u64 },
 }
 
 impl Event {
-    fn count(&self, tally: &Tally) {
+    pub(crate) fn count(&self, tally: &Tally) {
         tally.count(match self {
             Event::Message { .. } => &tally.messages,
             Event::Empty => &tally.empty,
@@ -352,7 +284,7 @@ impl Event {
     }
 
     /// A message is the one that was committed under its seq; what was missed is gone for good.
-    fn check(&self, committed: &Committed, first_retained: u64) {
+    pub(crate) fn check(&self, committed: &Committed, first_retained: u64) {
         match self {
             Event::Message { seq, data } => {
                 let expected = committed.get(seq).map(|message| &message.data);
@@ -370,7 +302,7 @@ impl Event {
     }
 
     /// The seq that comes after this, where `next` is due.
-    fn advance(&self, next: u64, committed: &Committed) -> u64 {
+    pub(crate) fn advance(&self, next: u64, committed: &Committed) -> u64 {
         match self {
             Event::Message { seq, .. } => {
                 assert_eq!(*seq, next, "out of order");
@@ -389,53 +321,79 @@ impl Event {
     }
 }
 
-fn header(ring_words: u64) -> Header {
+pub(crate) fn header(ring_words: u64, index_capacity: u64) -> Header {
     let ring_size = ring_words * WORD;
+    let ring_offset = HEADER_SIZE + index_capacity * SLOT_SIZE;
     Header {
         uuid: [7; 16],
         created: 1,
         // Smaller than any pool that can be created: the protocol does not know.
         geometry: Geometry {
-            file_size: HEADER_SIZE + ring_size,
+            file_size: ring_offset + ring_size,
             index_offset: HEADER_SIZE,
-            index_capacity: 0,
-            ring_offset: HEADER_SIZE,
+            index_capacity,
+            ring_offset,
             ring_size,
         },
     }
 }
 
-fn heap(image: &[u64]) -> HeapMemory {
+pub(crate) fn heap(image: &[u64]) -> HeapMemory {
     let bytes: Vec<u8> = image.iter().flat_map(|word| word.to_le_bytes()).collect();
     HeapMemory::from_bytes(&bytes)
 }
 
-/// Appends a batch whose data is unlike that of any other `label`, and notes what was acknowledged.
-fn append(
+/// A pool with these batches in it, and what was acknowledged.
+pub(crate) fn prepared(header: Header, before: &[Batch]) -> (Pool<HeapMemory>, Committed) {
+    let memory = HeapMemory::new(header.geometry.file_size);
+    Pool::format(&memory, &header, 1);
+    let pool = Pool::attach(memory, header);
+    let mut committed = Committed::new();
+    for (i, batch) in before.iter().enumerate() {
+        append(&pool, &HeapLock::default(), batch, 100 + i, &mut committed);
+    }
+    (pool, committed)
+}
+
+pub(crate) fn image_of(memory: &impl Memory) -> Arc<[u64]> {
+    (0..memory.words())
+        .map(|word| memory.load(word, Relaxed))
+        .collect()
+}
+
+/// Appends with nobody to wake and nothing to fail for.
+pub(crate) fn append(
     pool: &Pool<impl Memory>,
     lock: &impl WriterLock,
     batch: Batch,
     label: usize,
     committed: &mut Committed,
 ) {
+    try_append(pool, lock, &NoBell, batch, label, committed)
+        .expect("an append never fails for what others did");
+}
+
+/// Appends a batch whose data is unlike that of any other `label`, and notes what was acknowledged.
+pub(crate) fn try_append(
+    pool: &Pool<impl Memory>,
+    lock: &impl WriterLock,
+    bell: &impl Bell,
+    batch: Batch,
+    label: usize,
+    committed: &mut Committed,
+) -> plasmite::Result<()> {
     let data: Vec<Vec<u8>> = (0..)
         .zip(batch)
         .map(|(i, words)| data(label, i, *words))
         .collect();
     let entries = data.iter().map(|data| Entry { tags: b"", data });
-    let appended = pool
-        .append(
-            lock,
-            &NoBell,
-            LockWait::Forever,
-            entries,
-            When::Now(|| 1000),
-        )
-        .expect("an append never fails for what others did");
+    let when = When::Now(|| 1000);
+    let appended = pool.append(lock, bell, LockWait::Forever, entries, when)?;
     for (seq, data) in (appended.first_seq..).zip(data) {
         let more = seq < appended.last_seq;
         committed.insert(seq, Message { data, more });
     }
+    Ok(())
 }
 
 fn data(label: usize, message: usize, words: usize) -> Vec<u8> {
@@ -444,7 +402,7 @@ fn data(label: usize, message: usize, words: usize) -> Vec<u8> {
         .collect()
 }
 
-fn follow(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Event {
+pub(crate) fn follow(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Event {
     match cursor.next(pool, frame).expect("nothing is corrupt") {
         Step::Message => message(frame),
         Step::Empty => Event::Empty,
@@ -474,7 +432,11 @@ fn message(frame: &Frame) -> Event {
     }
 }
 
-fn drain(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Vec<Event> {
+pub(crate) fn drain(
+    pool: &Pool<impl Memory>,
+    cursor: &mut Cursor,
+    frame: &mut Frame,
+) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
         match follow(pool, cursor, frame) {
@@ -482,13 +444,4 @@ fn drain(pool: &Pool<impl Memory>, cursor: &mut Cursor, frame: &mut Frame) -> Ve
             event => events.push(event),
         }
     }
-}
-
-fn spawn<T: Send + 'static>(
-    body: impl FnOnce() -> T + Send + 'static,
-) -> loom::thread::JoinHandle<T> {
-    loom::thread::Builder::new()
-        .stack_size(STACK)
-        .spawn(body)
-        .expect("a model has room for its threads")
 }

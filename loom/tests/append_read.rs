@@ -14,6 +14,7 @@ fn what_a_dead_writer_tore_is_never_read() {
     Scene {
         name: "torn",
         ring: 21,
+        index: 0,
         before: &[&[1], &[1]],
         writers: &[&[&[4]], &[&[1]]],
         at_once: false,
@@ -29,6 +30,7 @@ fn a_reader_that_is_lapped_in_mid_copy_sees_whole_messages_only() {
     Scene {
         name: "lapped",
         ring: 22,
+        index: 0,
         before: &[&[2], &[1]],
         writers: &[&[&[3], &[2]]],
         at_once: false,
@@ -44,6 +46,7 @@ fn a_batch_is_followed_as_a_whole() {
     Scene {
         name: "batch",
         ring: 28,
+        index: 0,
         before: &[&[1, 1], &[1]],
         writers: &[&[&[1, 1]]],
         at_once: false,
@@ -62,6 +65,7 @@ fn two_writers_take_turns() {
     Scene {
         name: "turns",
         ring: 21,
+        index: 0,
         before: &[&[1], &[1]],
         writers: &[&[&[3]], &[&[1]]],
         at_once: true,
@@ -77,10 +81,27 @@ fn a_fetch_finds_the_message_or_says_that_it_is_gone() {
     Scene {
         name: "fetch",
         ring: 21,
+        index: 0,
         before: &[&[1], &[1], &[1]],
         writers: &[&[&[1]]],
         at_once: false,
         reader: Reader::Fetch(&[1, 4]),
+        preemptions: 1,
+    }
+    .check();
+}
+
+/// A slot of the index is told over to another message while a fetch looks where it points.
+#[test]
+fn a_hint_that_changes_misleads_no_fetch() {
+    Scene {
+        name: "index",
+        ring: 21,
+        index: 2,
+        before: &[&[1], &[1], &[1]],
+        writers: &[&[&[4]]],
+        at_once: false,
+        reader: Reader::Fetch(&[2, 4]),
         preemptions: 1,
     }
     .check();

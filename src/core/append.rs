@@ -3,7 +3,7 @@
 //! The writer lock is held from the plan to the bell. Names in capitals mark the two ends of each synchronisation;
 //! the other ends are in `pool`, `header` and `read`.
 
-use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::error::{Error, ErrorKind, Result};
 use super::frame::{Entry, FrameHeader, STATE_WORD, section_len};
@@ -13,6 +13,7 @@ use super::layout::{FRAME_HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
 use super::memory::{Bell, LockWait, Memory, WriterLock};
 use super::plan::{Before, Plan, Stamps, claim, plan_append};
 use super::pool::Pool;
+use super::wait::ring_if_heard;
 
 /// So many reclaimed frames are walked before the first one that stays is looked for.
 const WALK: u32 = 4;
@@ -68,7 +69,7 @@ impl<M: Memory> Pool<M> {
         self.memory.check(now)?;
         let plan = self.plan(size, entries.len(), stamps)?;
         self.perform(&plan, entries)?;
-        self.ring_bell(bell);
+        ring_if_heard(&self.memory, bell);
         Ok(Appended {
             first_seq: plan.stamp(0).seq,
             last_seq: plan.last_stamp().seq,
@@ -205,14 +206,6 @@ impl<M: Memory> Pool<M> {
         for (i, entry) in entries.enumerate() {
             self.store_hint(plan.stamp(i).seq, position);
             position += entry.frame_size();
-        }
-    }
-
-    /// Wakes every sleeper, if there may be one. The sleeper's side is in `wait`.
-    fn ring_bell(&self, bell: &impl Bell) {
-        self.memory.fence(SeqCst); // BELL
-        if bell.flag_raised() {
-            bell.ring();
         }
     }
 }

@@ -87,17 +87,19 @@ impl WriterLock for HeapLock {
 pub struct NoBell;
 
 impl Bell for NoBell {
-    fn word(&self) -> u32 {
+    fn word(&self, _order: Ordering) -> u32 {
         0
     }
 
-    fn raise_flag(&self) {}
+    fn advance_word(&self, _order: Ordering) {}
 
-    fn flag_raised(&self) -> bool {
+    fn flag(&self) -> bool {
         false
     }
 
-    fn ring(&self) {}
+    fn set_flag(&self, _raised: bool) {}
 
-    fn wait(&self, _seen: u32, _bound: Duration) {}
+    fn wake_all(&self) {}
+
+    fn sleep(&self, _seen: u32, _bound: Duration) {}
 }

@@ -91,16 +91,19 @@ pub trait WriterLock {
 /// The wake-up channel of a pool: a 32-bit word to sleep on, and a flag that says whether anybody may be asleep.
 ///
 /// It stands outside [`Memory`] because the kernel's futex is 32 bits wide and the two widths must never mix.
-/// Nothing depends on it but latency: [`wait`](Bell::wait) may return early, late (at its bound), or at once.
+/// Nothing depends on it but latency: [`sleep`](Bell::sleep) may return early, late (at its bound), or at once. In which
+/// order word and flag are used is the core's business; see `wait.rs`.
 pub trait Bell {
     /// The wake word's present value.
-    fn word(&self) -> u32;
-    /// Says that somebody is about to sleep.
-    fn raise_flag(&self);
-    /// Whether somebody may be asleep.
-    fn flag_raised(&self) -> bool;
-    /// Lowers the flag, changes the wake word, and wakes everybody.
-    fn ring(&self);
-    /// Sleeps until rung, or at most for `bound`; returns at once when the word is no longer `seen`.
-    fn wait(&self, seen: u32, bound: Duration);
+    fn word(&self, order: Ordering) -> u32;
+    /// Changes the wake word.
+    fn advance_word(&self, order: Ordering);
+    /// Whether somebody may be asleep. Relaxed.
+    fn flag(&self) -> bool;
+    /// Says whether somebody may be asleep. Relaxed.
+    fn set_flag(&self, raised: bool);
+    /// Wakes everybody who sleeps.
+    fn wake_all(&self);
+    /// Sleeps until woken, or at most for `bound`; returns at once when the word is no longer `seen`.
+    fn sleep(&self, seen: u32, bound: Duration);
 }

@@ -1,6 +1,6 @@
 //! One open pool: its memory, its header, and how its control words may be believed.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::checkpoint::Checkpoint;
@@ -13,6 +13,7 @@ use super::layout::{
     BOOT, DELETED, DELETED_MARK, GENERATION, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD,
 };
 use super::memory::{Bell, LockWait, Memory, WriterLock};
+use super::wait::ring_if_heard;
 
 /// An open pool over some memory. Every storage rule is a method of this type.
 pub struct Pool<M> {
@@ -76,19 +77,23 @@ impl<M: Memory> Pool<M> {
         boot: u64,
         recovery: Recovery<'_, L>,
     ) -> Result<Pool<M>> {
-        let mut pool = Pool::with_header(memory, file_size)?;
-        pool.check_deleted()?;
-        if !pool.is_of_boot(boot) {
+        Pool::with_header(memory, file_size)?.enter(boot, recovery)
+    }
+
+    /// What opening comes to once the header has been checked, or is vouched for as in [`attach`](Pool::attach).
+    pub fn enter<L: WriterLock>(mut self, boot: u64, recovery: Recovery<'_, L>) -> Result<Pool<M>> {
+        self.check_deleted()?;
+        if !self.is_of_boot(boot) {
             match recovery {
                 Recovery::Write(lock, wait) => {
                     let _guard = lock.acquire(wait)?;
-                    pool.recover_unless_done(boot)?;
+                    self.recover_unless_done(boot)?;
                 }
-                Recovery::ReadOnly => pool.freeze()?,
+                Recovery::ReadOnly => self.freeze()?,
             }
         }
-        pool.newest()?;
-        Ok(pool)
+        self.newest()?;
+        Ok(self)
     }
 
     /// Opens the pool in `memory` to verify it: as a read-only opener would see it, but with no look at its frames.
@@ -274,13 +279,13 @@ pub fn delete<M: Memory, L: WriterLock>(
     RawHeader::read(memory)?.check_version()?;
     let _guard = lock.acquire(wait)?;
     let before = memory.load_exclusive(DELETED / WORD);
-    memory.store(DELETED / WORD, DELETED_MARK, Release); // DELETED
+    // The lock orders it for writers, the fence for sleepers; nobody else goes by what came before it.
+    memory.store(DELETED / WORD, DELETED_MARK, Relaxed);
     let unlinked = unlink();
     if unlinked.is_err() {
-        memory.store(DELETED / WORD, before, Release);
+        memory.store(DELETED / WORD, before, Relaxed);
     }
-    memory.fence(SeqCst); // BELL
-    bell.ring();
+    ring_if_heard(memory, bell);
     unlinked
 }
 
@@ -291,7 +296,7 @@ pub fn is_deleted(memory: &impl Memory) -> Result<bool> {
 }
 
 fn is_marked(memory: &impl Memory) -> Result<bool> {
-    let mark = memory.load(DELETED / WORD, Acquire); // DELETED
+    let mark = memory.load(DELETED / WORD, Relaxed);
     match mark {
         0 => Ok(false),
         DELETED_MARK => Ok(true),

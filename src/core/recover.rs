@@ -14,7 +14,7 @@
 //! A *run* is a sequence of frames, each right behind the one before, linked to it, with the next seq (or a flagged
 //! hole) and a time that is not earlier. What is kept of a run ends at its last whole batch.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::checkpoint::Checkpoint;
 use super::error::{Error, ErrorKind, Result};
@@ -144,7 +144,7 @@ impl<M: Memory> Pool<M> {
     ///
     /// The boot word comes last, so an interrupted recovery simply runs again.
     pub(super) fn recover_unless_done(&self, boot: u64) -> Result<()> {
-        if self.memory.load(BOOT / WORD, Acquire) == boot {
+        if self.memory.load_exclusive(BOOT / WORD) == boot {
             return Ok(());
         }
         let survey = self.survey();
@@ -368,9 +368,10 @@ impl<M: Memory> Pool<M> {
     /// Stores control words, checkpoint and index for what is kept, and persists them.
     fn rebuild(&self, kept: &Kept) -> Result<()> {
         let control = kept.control;
-        self.memory.store(OLDEST / WORD, control.oldest, Release);
-        self.memory.store(INTENT / WORD, control.intent, Release);
-        self.memory.store(LAST / WORD, control.last, Release);
+        // In any order: nobody takes them for the pool's before the boot word says so.
+        self.memory.store(OLDEST / WORD, control.oldest, Relaxed);
+        self.memory.store(INTENT / WORD, control.intent, Relaxed);
+        self.memory.store(LAST / WORD, control.last, Relaxed);
         let generation = self.memory.load_exclusive(GENERATION / WORD);
         self.memory
             .store(GENERATION / WORD, generation.wrapping_add(1), Relaxed);

@@ -1,6 +1,6 @@
 //! Sleeps until something may have been appended. Wrong in either direction it costs time, never a message.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::time::Duration;
 
 use super::error::Result;
@@ -22,15 +22,33 @@ impl<M: Memory> Pool<M> {
 
     /// Sleeps until there may be a frame newer than `seen`, for at most `bound` and never beyond [`LONGEST_SLEEP`].
     ///
-    /// No wake-up is lost: the flag is raised before `last` is looked at again, and a writer publishes `last` before
-    /// it looks at the flag. With a fence between on both sides, at least one of them sees the other.
+    /// No wake-up is lost: the flag is raised before `last` and the deletion mark are looked at again, and whoever
+    /// stores one of these does so before it looks at the flag. With a fence between on both sides, at least one of them sees the other.
     pub fn wait(&self, bell: &impl Bell, seen: Seen, bound: Duration) -> Result<()> {
-        let word = bell.word();
-        bell.raise_flag();
+        // Whoever sees the word that a ring left raises its flag after that ring lowered it.
+        let word = bell.word(Acquire); // WAKE
+        bell.set_flag(true);
         self.memory.fence(SeqCst); // BELL
+        self.check_deleted()?;
         if self.last()? == seen.0 {
-            bell.wait(word, bound.min(LONGEST_SLEEP));
+            bell.sleep(word, bound.min(LONGEST_SLEEP));
+            self.check_deleted()?;
         }
-        self.check_deleted()
+        Ok(())
     }
+}
+
+/// Wakes every sleeper, if there may be one. The caller has published what they wait for, and holds the writer lock.
+pub(super) fn ring_if_heard(memory: &impl Memory, bell: &impl Bell) {
+    memory.fence(SeqCst); // BELL
+    if bell.flag() {
+        ring(bell);
+    }
+}
+
+/// Wakes every sleeper.
+pub(crate) fn ring(bell: &impl Bell) {
+    bell.set_flag(false);
+    bell.advance_word(Release); // WAKE
+    bell.wake_all();
 }

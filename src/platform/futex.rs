@@ -3,7 +3,6 @@
 //! Nothing but latency depends on it. The wake word is an opaque counter that is only ever compared for equality, so it
 //! has no byte order.
 
-#[cfg(not(feature = "no-wake"))]
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -47,33 +46,34 @@ impl FutexBell {
 
 #[cfg(not(feature = "no-wake"))]
 impl Bell for FutexBell {
-    fn word(&self) -> u32 {
-        // Acquire: whoever sees the word that a ring left raises its flag after that ring lowered it.
-        self.map.word32(self.word).load(Ordering::Acquire) // WAKE
+    fn word(&self, order: Ordering) -> u32 {
+        self.map.word32(self.word).load(order)
     }
 
-    fn raise_flag(&self) {
+    fn advance_word(&self, order: Ordering) {
         if self.map.writable() {
-            self.map.word32(self.flag).store(1, Ordering::Relaxed);
+            self.map.word32(self.word).fetch_add(1, order);
         }
     }
 
-    fn flag_raised(&self) -> bool {
+    fn flag(&self) -> bool {
         self.map.word32(self.flag).load(Ordering::Relaxed) != 0
     }
 
-    fn ring(&self) {
-        if !self.map.writable() {
-            return;
+    fn set_flag(&self, raised: bool) {
+        if self.map.writable() {
+            let flag = self.map.word32(self.flag);
+            flag.store(u32::from(raised), Ordering::Relaxed);
         }
-        self.map.word32(self.flag).store(0, Ordering::Relaxed);
-        // Release: the partner of the Acquire in `word`.
-        let word = self.map.word32(self.word);
-        word.fetch_add(1, Ordering::Release); // WAKE
-        sys::wake_all(word);
     }
 
-    fn wait(&self, seen: u32, bound: Duration) {
+    fn wake_all(&self) {
+        if self.map.writable() {
+            sys::wake_all(self.map.word32(self.word));
+        }
+    }
+
+    fn sleep(&self, seen: u32, bound: Duration) {
         let bound = if self.map.writable() {
             bound
         } else {
@@ -85,19 +85,21 @@ impl Bell for FutexBell {
 
 #[cfg(feature = "no-wake")]
 impl Bell for FutexBell {
-    fn word(&self) -> u32 {
+    fn word(&self, _order: Ordering) -> u32 {
         0
     }
 
-    fn raise_flag(&self) {}
+    fn advance_word(&self, _order: Ordering) {}
 
-    fn flag_raised(&self) -> bool {
+    fn flag(&self) -> bool {
         false
     }
 
-    fn ring(&self) {}
+    fn set_flag(&self, _raised: bool) {}
 
-    fn wait(&self, _seen: u32, bound: Duration) {
+    fn wake_all(&self) {}
+
+    fn sleep(&self, _seen: u32, bound: Duration) {
         std::thread::sleep(bound.min(POLL_INTERVAL));
     }
 }
@@ -161,6 +163,7 @@ mod sys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::wait::ring;
     use crate::platform::mapped::Access;
 
     const WORD: u64 = 1088;
@@ -186,58 +189,58 @@ mod tests {
             for bell in [&a, &a, &b, &b] {
                 let asleep = asleep.clone();
                 s.spawn(move || {
-                    let seen = bell.word();
-                    bell.raise_flag();
+                    let seen = bell.word(Ordering::Acquire);
+                    bell.set_flag(true);
                     asleep.send(()).unwrap();
-                    while bell.word() == seen {
-                        bell.wait(seen, FOR_EVER);
+                    while bell.word(Ordering::Acquire) == seen {
+                        bell.sleep(seen, FOR_EVER);
                     }
                 });
             }
             (0..4).for_each(|_| sleepers.recv().unwrap());
             // Long enough for some to be asleep; those that are not return for the changed word.
             std::thread::sleep(Duration::from_millis(20));
-            assert!(ringer.flag_raised());
-            ringer.ring();
+            assert!(ringer.flag());
+            ring(&ringer);
         });
-        assert!(!ringer.flag_raised());
+        assert!(!ringer.flag());
     }
 
     #[test]
     #[cfg(not(feature = "no-wake"))]
     fn a_word_that_has_changed_ends_the_wait_at_once() {
         let [bell] = bells([Access::ReadWrite]);
-        let seen = bell.word();
-        bell.ring();
-        assert_ne!(bell.word(), seen);
-        bell.wait(seen, FOR_EVER);
+        let seen = bell.word(Ordering::Acquire);
+        ring(&bell);
+        assert_ne!(bell.word(Ordering::Acquire), seen);
+        bell.sleep(seen, FOR_EVER);
     }
 
     #[test]
     fn a_wait_ends_at_its_bound() {
         let [bell] = bells([Access::ReadWrite]);
-        bell.wait(bell.word(), Duration::from_millis(1));
+        bell.sleep(bell.word(Ordering::Acquire), Duration::from_millis(1));
     }
 
     #[test]
     fn a_read_only_bell_stores_nothing_and_never_sleeps_for_long() {
         let [bell, watcher] = bells([Access::ReadOnly, Access::ReadWrite]);
-        bell.raise_flag();
-        bell.ring();
-        assert!(!watcher.flag_raised());
-        assert_eq!(watcher.word(), 0);
-        bell.wait(bell.word(), FOR_EVER);
+        bell.set_flag(true);
+        ring(&bell);
+        assert!(!watcher.flag());
+        assert_eq!(watcher.word(Ordering::Acquire), 0);
+        bell.sleep(bell.word(Ordering::Acquire), FOR_EVER);
     }
 
     #[test]
     #[cfg(feature = "no-wake")]
     fn without_wake_ups_nothing_is_stored_and_nobody_sleeps_for_long() {
         let [bell] = bells([Access::ReadWrite]);
-        bell.raise_flag();
-        assert!(!bell.flag_raised());
-        bell.ring();
-        assert_eq!(bell.word(), 0);
-        bell.wait(0, FOR_EVER);
+        bell.set_flag(true);
+        assert!(!bell.flag());
+        ring(&bell);
+        assert_eq!(bell.word(Ordering::Acquire), 0);
+        bell.sleep(0, FOR_EVER);
     }
 
     #[test]
