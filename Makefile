@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 SECONDS ?= 60
-DEEPER ?= 1
+PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
@@ -65,8 +65,8 @@ conformance-lock: ## lock the text of the clauses, once their cases were looked 
 loom: ## explore the interleavings of writers, their deaths and a reader
 	$(CARGO) test --profile loom -p plasmite-loom -- --nocapture --test-threads 1
 
-loom-deep: ## the same with DEEPER=1 more preemption in each model
-	PLASMITE_LOOM_DEEPER=$(DEEPER) $(MAKE) loom
+loom-deep: ## the same with at least PREEMPTIONS=3 in each model
+	PLASMITE_LOOM_PREEMPTIONS=$(PREEMPTIONS) $(MAKE) loom
 
 loom-mutants: ## check that the models notice each way to break the protocol
 	scripts/loom-mutants.sh

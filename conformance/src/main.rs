@@ -102,12 +102,7 @@ struct RunArguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Files are cut under handles of this process, and that must end no process (ERR-18).
-    if let Err(error) = plasmite::install_sigbus_guard() {
-        eprintln!("error: {error}");
-        return ExitCode::from(2);
-    }
-    if let Err(error) = hear_hang_ups() {
+    if let Err(error) = set_signals_up() {
         eprintln!("error: {error}");
         return ExitCode::from(2);
     }
@@ -135,10 +130,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Under `nohup` every process ignores SIGHUP, and the programs under test would inherit that. A handler is not
-/// inherited: what this process starts has the default again. The run itself goes on to its end.
-fn hear_hang_ups() -> std::io::Result<()> {
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).map(drop)
+fn set_signals_up() -> Result<()> {
+    // Files are cut under handles of this process, and that must end no process (ERR-18).
+    plasmite::install_sigbus_guard()?;
+    // Under `nohup` every process ignores SIGHUP, and the programs under test would inherit that. A handler is not
+    // inherited: what this process starts has the default again. The run itself goes on to its end.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default())?;
+    Ok(())
 }
 
 fn home() -> &'static Path {

@@ -1,7 +1,6 @@
 //! A bell that loom hears.
 
-use std::sync::atomic::Ordering;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use plasmite::core::memory::{LockWait, Memory, WriterLock};
 use crate::sites::{weakened, weakened_fence};
 
 /// The control words that an append stores.
-pub const CONTROL: [u64; 3] = [INTENT / WORD, LAST / WORD, OLDEST / WORD];
+const CONTROL: [u64; 3] = [INTENT / WORD, LAST / WORD, OLDEST / WORD];
 
 /// The words of a pool, of which some are loom's atomics. A clone is the same memory.
 ///

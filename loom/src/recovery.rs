@@ -14,7 +14,8 @@ use plasmite::core::read::Frame;
 use crate::dying::Dying;
 use crate::memory::{LoomLock, LoomMemory, stored_by_appends};
 use crate::scene::{
-    Batch, Committed, Event, append, drain, follow, header, heap, image_of, prepared,
+    Batch, Committed, Event, append, drain, drain_counted, header, heap, image_of, next_after,
+    prepared,
 };
 use crate::search::{Tally, search, spawn};
 
@@ -107,9 +108,7 @@ impl Staged {
         committed.extend(first.join().expect("the first opener does not fail"));
         let seen = second.join().expect("the second opener does not fail");
         self.judge(&seen, &committed, &memory.settled());
-        tally
-            .most_stores
-            .fetch_max(memory.most_stores() as u64, Relaxed);
+        tally.note_stores(&memory);
     }
 
     fn recover_and_append(&self, memory: LoomMemory, lock: &LoomLock) -> Committed {
@@ -130,15 +129,7 @@ impl Staged {
             Recovery::Write(lock, LockWait::Forever),
         );
         let mut cursor = Cursor::at_seq(&pool, 1).expect("the pool is whole");
-        let mut events = Vec::new();
-        loop {
-            let event = follow(&pool, &mut cursor, &mut Frame::default());
-            event.count(tally);
-            if matches!(event, Event::Empty) {
-                return events;
-            }
-            events.push(event);
-        }
+        drain_counted(&pool, &mut cursor, tally)
     }
 
     /// Panics unless the second opener found all that was there before, or lost it to the append alone.
@@ -149,11 +140,7 @@ impl Staged {
         drain(&pool, &mut oldest, &mut Frame::default());
         let newest = committed.keys().next_back().copied().unwrap_or(0);
         assert_eq!(oldest.next_seq(), newest + 1, "not all is there");
-        let mut next = 1;
-        for event in seen {
-            event.check(committed, first_retained);
-            next = event.advance(next, committed);
-        }
+        let next = next_after(seen, 1, committed, first_retained);
         let before = self.before.keys().next_back().copied().unwrap_or(0);
         assert!(next > before, "not all that was there was read");
     }

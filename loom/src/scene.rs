@@ -161,9 +161,7 @@ impl Staged {
         }
         let seen = reader.join().expect("readers do not fail");
         self.judge(seen, &committed, &memory.settled());
-        tally
-            .most_stores
-            .fetch_max(memory.most_stores() as u64, Relaxed);
+        tally.note_stores(&memory);
     }
 
     /// This writer and, where they do not contend, then its successors; and what they committed.
@@ -430,6 +428,32 @@ fn message(frame: &Frame) -> Event {
         seq: frame.header().map_or(0, |header| header.seq),
         data: frame.data().to_vec(),
     }
+}
+
+/// Drains, and counts what came and the end.
+pub(crate) fn drain_counted(
+    pool: &Pool<impl Memory>,
+    cursor: &mut Cursor,
+    tally: &Tally,
+) -> Vec<Event> {
+    let events = drain(pool, cursor, &mut Frame::default());
+    events.iter().for_each(|event| event.count(tally));
+    Event::Empty.count(tally);
+    events
+}
+
+/// The seq that comes after `events`, of which the first is due at `from`. Panics unless each of them is what was
+/// committed, and in order.
+pub(crate) fn next_after(
+    events: &[Event],
+    from: u64,
+    committed: &Committed,
+    first_retained: u64,
+) -> u64 {
+    events.iter().fold(from, |next, event| {
+        event.check(committed, first_retained);
+        event.advance(next, committed)
+    })
 }
 
 pub(crate) fn drain(

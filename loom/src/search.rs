@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::memory::LoomMemory;
+
 /// Loom forgets all but so many of the last values of a word; a model must not rely on more.
 const REMEMBERED: u64 = 7;
-/// The environment variable that gives every model so many preemptions more.
-const DEEPER: &str = "PLASMITE_LOOM_DEEPER";
+/// The environment variable that gives every model at least so many preemptions.
+const PREEMPTIONS: &str = "PLASMITE_LOOM_PREEMPTIONS";
 /// In words.
 const STACK: usize = 1 << 14;
 
@@ -23,13 +25,14 @@ pub fn search(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// The model's own bound, raised by what a deeper run asks for.
+/// The model's own bound, or what a deeper run asks for if that is more.
 fn bound(preemptions: usize) -> usize {
-    let deeper = std::env::var(DEEPER).map_or(0, |more| {
-        more.parse()
-            .unwrap_or_else(|_| panic!("{DEEPER} is no number: {more}"))
+    let at_least = std::env::var(PREEMPTIONS).map_or(0, |number| {
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("{PREEMPTIONS} is no number: {number}"))
     });
-    preemptions + deeper
+    preemptions.max(at_least)
 }
 
 /// A thread of a model.
@@ -49,12 +52,18 @@ pub struct Tally {
     pub(crate) messages: AtomicU64,
     pub(crate) empty: AtomicU64,
     pub(crate) lapped: AtomicU64,
-    pub(crate) most_stores: AtomicU64,
+    most_stores: AtomicU64,
 }
 
 impl Tally {
     pub(crate) fn count(&self, what: &AtomicU64) {
         what.fetch_add(1, Relaxed);
+    }
+
+    /// Notes the largest number of values that a word of one interleaving has had.
+    pub(crate) fn note_stores(&self, memory: &LoomMemory) {
+        self.most_stores
+            .fetch_max(memory.most_stores() as u64, Relaxed);
     }
 
     /// Prints what there was, and panics unless it shows a message and an end.

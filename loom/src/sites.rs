@@ -2,7 +2,7 @@
 //!
 //! `PLASMITE_LOOM_WEAKEN=src/core/pool.rs:120` makes the access on that line Relaxed, or leaves the fence on it out;
 //! with `:acqrel` behind it, a fence on that line is AcqRel. Nothing is compiled again: the compiler hands the line of
-//! each call to [`weakened`] and [`fence`], so what is weakened is the code as shipped.
+//! each call to [`weakened`] and [`weakened_fence`], so what is weakened is the code as shipped.
 
 use std::panic::Location;
 use std::sync::LazyLock;

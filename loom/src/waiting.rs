@@ -1,7 +1,7 @@
 //! Sleepers, what wakes them, and the deletion that ends them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use plasmite::ErrorKind;
@@ -18,7 +18,8 @@ use crate::bell::LoomBell;
 use crate::dying::Dying;
 use crate::memory::{LoomLock, LoomMemory, stored_by_appends};
 use crate::scene::{
-    Batch, Committed, Event, Writer, drain, follow, header, heap, image_of, prepared, try_append,
+    Batch, Committed, Event, Writer, drain, drain_counted, header, heap, image_of, next_after,
+    prepared, try_append,
 };
 use crate::search::{Tally, search, spawn};
 
@@ -68,18 +69,19 @@ impl Waiting {
     /// Searches the whole model. Panics if any interleaving is wrong, loom itself if anybody sleeps for ever.
     pub fn check(self) {
         let tally = Arc::new(Tally::default());
-        let (stores, newest) = self.rehearse();
+        let header = header(self.ring, 0);
+        let (pool, before) = prepared(header, self.before);
+        let image = image_of(pool.memory());
+        let (stores, newest) = self.rehearse(header, &image);
         let deaths = if self.end == End::Killed { stores } else { 0 };
         for death in [None].into_iter().chain((0..deaths).map(Some)) {
             let tally = Arc::clone(&tally);
-            let header = header(self.ring, 0);
-            let (pool, before) = prepared(header, self.before);
             let staged = Arc::new(Staged {
                 scene: self,
                 death,
                 header,
-                image: image_of(pool.memory()),
-                before,
+                image: Arc::clone(&image),
+                before: before.clone(),
                 newest,
             });
             search(self.preemptions, move || staged.play(&tally));
@@ -91,10 +93,8 @@ impl Waiting {
     }
 
     /// How many stores the writer makes to the pool and, with everybody asleep, to the bell; and what is newest then.
-    fn rehearse(&self) -> (u64, Seen) {
-        let header = header(self.ring, 0);
-        let (pool, _) = prepared(header, self.before);
-        let pool = Pool::attach(Dying::new(heap(&image_of(pool.memory())), None), header);
+    fn rehearse(&self, header: Header, image: &[u64]) -> (u64, Seen) {
+        let pool = Pool::attach(Dying::new(heap(image), None), header);
         let bell = DyingBell {
             bell: &AllAsleep,
             process: pool.memory(),
@@ -148,9 +148,7 @@ impl Staged {
             .map(|waiter| waiter.join().expect("waiters do not fail"))
             .collect();
         self.judge(&seen, &committed, &memory.settled());
-        tally
-            .most_stores
-            .fetch_max(memory.most_stores() as u64, Relaxed);
+        tally.note_stores(&memory);
     }
 
     /// What was appended, or may have been before the writer's death. Once the pool is gone, it is gone.
@@ -191,20 +189,12 @@ impl Staged {
     fn follow(&self, memory: LoomMemory, bell: &LoomBell, tally: &Tally) -> Vec<Event> {
         let pool = Pool::attach(memory, self.header);
         let mut cursor = Cursor::at_seq(&pool, 1).expect("the pool is whole");
-        let mut frame = Frame::default();
         let mut events = Vec::new();
         let newest = self.before.len() + self.scene.appends.iter().map(|b| b.len()).sum::<usize>();
         loop {
             let over = bell.is_over();
             let seen = pool.seen().expect("the pool is whole");
-            loop {
-                let event = follow(&pool, &mut cursor, &mut frame);
-                event.count(tally);
-                if matches!(event, Event::Empty) {
-                    break;
-                }
-                events.push(event);
-            }
+            events.extend(drain_counted(&pool, &mut cursor, tally));
             let all = cursor.next_seq() > newest as u64 && self.scene.end != End::Deleted;
             if over || all {
                 return events;
@@ -239,11 +229,7 @@ impl Staged {
         let first_retained = oldest.next_seq();
         drain(&pool, &mut oldest, &mut Frame::default());
         for events in seen {
-            let mut next = 1;
-            for event in events {
-                event.check(committed, first_retained);
-                next = event.advance(next, committed);
-            }
+            let next = next_after(events, 1, committed, first_retained);
             if self.scene.read && self.scene.end != End::Deleted {
                 assert_eq!(next, oldest.next_seq(), "a waiter was not told of all");
             }
