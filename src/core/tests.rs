@@ -1,19 +1,24 @@
 //! The core over memory on the heap: what a single party sees. Parties at once are loom's and the torture run's.
 
 use super::append::{Appended, When};
-use super::cursor::{Cursor, Step};
+use super::cursor::{Cursor, Extent, Step};
 use super::error::{Error, ErrorKind, Result};
-use super::frame::Entry;
+use super::frame::{Entry, FrameHeader, STATE_WORD};
 use super::geometry::Geometry;
 use super::header::Header;
 use super::heap::{HeapLock, HeapMemory, NoBell};
 use super::index::{Found, Key};
 use super::layout::*;
-use super::memory::{LockWait, Memory};
+use super::memory::{Bell, LockWait, Memory};
 use super::pool::{Pool, Recovery, delete};
 use super::read::Frame;
-use super::verify::IssueCode;
+use super::recover::Anchor;
+use super::verify::{IssueCode, Report};
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 const BOOT_NOW: u64 = 7;
 
@@ -468,6 +473,118 @@ fn any_flipped_bit_of_a_control_word_never_yields_a_wrong_message() {
     }
 }
 
+/// Memory whose mark says that bytes went astray, from store number `stray` on, counted from 0.
+struct Stray {
+    memory: HeapMemory,
+    stray: u64,
+    stores: Cell<u64>,
+}
+
+impl Memory for Stray {
+    fn words(&self) -> u64 {
+        self.memory.words()
+    }
+
+    fn load(&self, word: u64, order: Ordering) -> u64 {
+        self.memory.load(word, order)
+    }
+
+    fn store(&self, word: u64, value: u64, order: Ordering) {
+        self.stores.set(self.stores.get() + 1);
+        self.memory.store(word, value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.memory.fence(order);
+    }
+
+    fn persist(&self, words: Range<u64>) -> Result<()> {
+        self.memory.persist(words)
+    }
+
+    fn check(&self, now: Option<u64>) -> Result<()> {
+        self.memory.check(now)
+    }
+
+    fn poisoned(&self) -> bool {
+        self.stores.get() > self.stray
+    }
+}
+
+#[test]
+fn an_append_that_may_have_gone_astray_is_not_acknowledged() {
+    for stray in 0.. {
+        let whole = pool_with(Some(64));
+        append(&whole, &["1"]);
+        let header = *whole.header();
+        let memory = Stray {
+            memory: HeapMemory::from_bytes(&whole.memory().to_bytes()),
+            stray,
+            stores: Cell::new(0),
+        };
+        let pool = Pool::attach(memory, header);
+        let last = pool.memory.load(LAST / WORD, Relaxed);
+        let entries = [Entry {
+            tags: b"",
+            data: b"2",
+        }];
+        let lock = HeapLock::default();
+        let when = When::Now(|| 1000);
+        let appended = pool.append(&lock, &NoBell, LockWait::Forever, entries.into_iter(), when);
+        if !pool.memory.poisoned() {
+            assert_eq!(appended.unwrap().last_seq, 2);
+            assert!(stray > 8, "there were only {stray} stores");
+            return;
+        }
+        assert_eq!(appended.unwrap_err().kind(), ErrorKind::Corrupt, "{stray}");
+        // The store that publishes is the last one.
+        let published = pool.memory.load(LAST / WORD, Relaxed) != last;
+        let went_astray_before = stray + 1 < pool.memory.stores.get();
+        assert!(!(published && went_astray_before), "{stray} is published");
+    }
+}
+
+/// A bell that notes how long its sleepers would sleep.
+#[derive(Default)]
+struct Bedside(Cell<Duration>);
+
+impl Bell for Bedside {
+    fn word(&self, _order: Ordering) -> u32 {
+        0
+    }
+
+    fn advance_word(&self, _order: Ordering) {}
+
+    fn flag(&self) -> bool {
+        false
+    }
+
+    fn set_flag(&self, _raised: bool) {}
+
+    fn wake_all(&self) {}
+
+    fn sleep(&self, _seen: u32, bound: Duration) {
+        self.0.set(bound);
+    }
+}
+
+#[test]
+fn nobody_sleeps_for_longer_than_allowed() {
+    let pool = pool_with(None);
+    append(&pool, &["1"]);
+    for bound in [
+        Duration::MAX,
+        Duration::from_secs(1),
+        Duration::from_millis(2),
+    ] {
+        let bell = Bedside::default();
+        let seen = pool.seen().unwrap();
+        pool.wait(&bell, seen, bound).unwrap();
+        let longest = Duration::from_millis(50);
+        assert_eq!(bell.0.get(), bound.min(longest));
+    }
+}
+
 #[test]
 fn an_append_never_fails_because_of_an_old_frame() {
     let pool = pool_with(None);
@@ -641,4 +758,708 @@ fn a_deleted_pool_takes_nothing_more() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     // A deletion that was killed half-way can be finished.
     delete(pool.memory(), &lock, &NoBell, LockWait::Forever, || Ok(())).unwrap();
+}
+
+fn frame_of(pool: &Pool<HeapMemory>, seq: u64) -> FrameHeader {
+    match pool.find(Key::Seq(seq)).unwrap() {
+        Found::Frame(frame) if frame.seq == seq => frame,
+        found => panic!("message {seq} is not there: {found:?}"),
+    }
+}
+
+/// Stores a header, with the checksum that it should have, where its frame is.
+fn forge(pool: &Pool<HeapMemory>, header: &FrameHeader) {
+    let encoded = header.encode();
+    let mut words = encoded.words;
+    words[STATE_WORD as usize] = encoded.committed;
+    for (at, word) in (header.position..).step_by(WORD as usize).zip(words) {
+        let at = pool.geometry().word_at(at);
+        pool.memory().store(at, word, Relaxed);
+    }
+}
+
+/// Changes one word of the frame, counted from its start.
+fn damage(pool: &Pool<HeapMemory>, frame: &FrameHeader, word: u64) {
+    let at = pool.geometry().word_at(frame.position + word * WORD);
+    let value = pool.memory().load(at, Relaxed);
+    pool.memory().store(at, !value, Relaxed);
+}
+
+#[test]
+fn a_cursor_put_among_missing_seqs_tells_of_those_from_there_on() {
+    let pool = pool_with(None);
+    append_at(&pool, &[(1, 1000), (5, 1000)]).unwrap();
+    let from = |seq| read_all(&pool, Cursor::at_seq(&pool, seq).unwrap());
+    assert_eq!(from(3), [(3, "missed 2".into()), (5, "0".into())]);
+    assert_eq!(from(4), [(4, "missed 1".into()), (5, "0".into())]);
+    assert_eq!(from(5), [(5, "0".into())]);
+    fill(&pool, 300);
+    let oldest = pool.bounds().unwrap().unwrap().0.seq;
+    assert_eq!(from(5)[0], (5, format!("missed {}", oldest - 5)));
+}
+
+#[test]
+fn a_cursor_at_the_end_sees_what_comes_after_and_nothing_missing() {
+    let pool = pool_with(None);
+    fill(&pool, 3);
+    let cursor = Cursor::newest(&pool).unwrap();
+    assert_eq!(cursor.next_seq(), 4);
+    append(&pool, &["4", "5"]);
+    assert_eq!(read_all(&pool, cursor), [(4, "4".into()), (5, "5".into())]);
+}
+
+#[test]
+fn a_search_by_time_tells_nothing_of_seqs_that_are_missing_before() {
+    let pool = pool_with(None);
+    append_at(&pool, &[(5, 1000), (9, 2000)]).unwrap();
+    let from = |time| read_all(&pool, Cursor::at_time(&pool, time).unwrap());
+    assert_eq!(from(0)[0], (5, "0".into()));
+    assert_eq!(from(1001), [(9, "0".into())]);
+}
+
+#[test]
+fn more_messages_than_are_retained_are_all_that_are_retained() {
+    let pool = pool_with(None);
+    fill(&pool, 300);
+    let retained = seqs(&pool);
+    let cursor = Cursor::last_messages(&pool, 1000).unwrap();
+    let all = read_all(&pool, cursor);
+    assert_eq!(
+        all.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        retained
+    );
+}
+
+#[test]
+fn an_extent_counts_messages_and_seqs_and_bytes() {
+    let pool = pool_with(None);
+    assert_eq!(pool.extent().unwrap(), None);
+    let count = || {
+        let extent = pool.extent().unwrap().unwrap();
+        (extent.messages, extent.seq_span(), extent.bytes())
+    };
+    append_at(&pool, &[(4, 1000), (5, 1000), (6, 1000)]).unwrap();
+    assert_eq!(count(), (3, 3, 3 * 56));
+    append_at(&pool, &[(9, 1000), (10, 1000)]).unwrap();
+    assert_eq!(count(), (5, 7, 5 * 56));
+}
+
+#[test]
+fn what_is_not_found_says_why_and_what_there_is() {
+    let pool = pool_with(None);
+    let why = |seq| {
+        let error = get(&pool, seq).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.seq_value(), Some(seq));
+        format!("{error}; {}", error.hint_text().unwrap())
+    };
+    assert!(why(1).ends_with("has not been written yet; the pool is empty"));
+    append_at(&pool, &[(1, 1000), (4, 1000)]).unwrap();
+    let bounds = "; the oldest message is 1, the newest 4";
+    assert!(why(0).ends_with(&format!("seqs start at 1{bounds}")));
+    assert!(why(2).ends_with(&format!("was never used{bounds}")));
+    assert!(why(5).ends_with(&format!("has not been written yet{bounds}")));
+    fill(&pool, 300);
+    assert!(why(1).contains("has been overwritten"));
+}
+
+#[test]
+fn a_last_word_that_went_back_is_corrupt_to_who_has_seen_more() {
+    let pool = pool_with(None);
+    fill(&pool, 5);
+    let mut cursor = Cursor::newest(&pool).unwrap();
+    let earlier = frame_of(&pool, 4).position;
+    pool.memory().store(LAST / WORD, earlier, Relaxed);
+    let error = cursor.next(&pool, &mut Frame::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.offset_value(), Some(LAST));
+}
+
+/// What follows a frame and is not what its writer would have put there, its checksums being right.
+fn impostors(newest: &FrameHeader) -> [(&'static str, FrameHeader); 4] {
+    [
+        (
+            "the frame is not linked to the one before it",
+            FrameHeader {
+                link: newest.link ^ 1,
+                ..*newest
+            },
+        ),
+        (
+            "seqs are missing before the frame, and it does not say so",
+            FrameHeader {
+                seq: newest.seq + 1,
+                ..*newest
+            },
+        ),
+        (
+            "seqs are missing before the frame, and it does not say so",
+            FrameHeader {
+                seq: newest.seq - 1,
+                hole: true,
+                ..*newest
+            },
+        ),
+        (
+            "the frame is earlier than the one before it",
+            FrameHeader {
+                time: newest.time - 1,
+                ..*newest
+            },
+        ),
+    ]
+}
+
+#[test]
+fn a_frame_that_does_not_follow_the_one_before_is_told_to_who_checks_and_who_reads() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 9);
+    let cursor = Cursor::newest(&pool).unwrap();
+    fill(&pool, 1);
+    let newest = frame_of(&pool, 10);
+    for (what, header) in impostors(&newest) {
+        forge(&pool, &header);
+        let report = pool.verify(|| u64::MAX).unwrap();
+        let [issue] = &report.issues[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!((issue.code, &issue.message[..]), (IssueCode::Frame, what));
+        assert_eq!(issue.seq, Some(header.seq));
+        let offset = pool.geometry().offset_at(newest.position);
+        assert_eq!(issue.offset, Some(offset));
+        assert_eq!((report.messages, report.last_good_seq), (10, Some(9)));
+        let read = cursor.clone().next(&pool, &mut Frame::default());
+        if header.link != newest.link || header.seq > newest.seq {
+            let error = read.unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, what));
+        }
+    }
+}
+
+#[test]
+fn a_recovery_ends_before_a_frame_that_does_not_follow() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 10);
+    let newest = frame_of(&pool, 10);
+    for (what, header) in impostors(&newest) {
+        forge(&pool, &header);
+        let kept = pool.examine().unwrap();
+        assert_eq!(kept.newest_seq, 9, "{what}");
+        assert_eq!(kept.seq_floor, header.seq.max(9), "{what}");
+    }
+    // What does follow is kept: one that repeats the time, one that flags the seqs that are missing before it.
+    forge(&pool, &newest);
+    assert_eq!(pool.examine().unwrap().newest_seq, 10);
+    let behind_a_hole = FrameHeader {
+        seq: 12,
+        hole: true,
+        ..newest
+    };
+    forge(&pool, &behind_a_hole);
+    assert_eq!(pool.examine().unwrap().newest_seq, 12);
+}
+
+#[test]
+fn a_frame_longer_than_any_may_be_is_corrupt_and_ends_a_recovery() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 10);
+    let newest = frame_of(&pool, 10);
+    let longer = |data_len| FrameHeader { data_len, ..newest };
+    let most = (pool.geometry().max_batch() - FRAME_HEADER_SIZE) as u32;
+    for (data_len, what) in [
+        (most + 1, "the frame's length is out of bounds"),
+        (u32::MAX, "the frame's length is out of bounds"),
+        (most, "the payload's checksum does not match"),
+    ] {
+        forge(&pool, &longer(data_len));
+        assert_eq!(get(&pool, 10).unwrap_err().message(), what);
+        assert_eq!(pool.examine().unwrap().newest_seq, 9);
+    }
+    // Nor may a frame go beyond what is committed, unless it is the newest.
+    forge(&pool, &newest);
+    let ninth = frame_of(&pool, 9);
+    forge(
+        &pool,
+        &FrameHeader {
+            data_len: ninth.data_len + newest.size() as u32,
+            ..ninth
+        },
+    );
+    assert_eq!(
+        get(&pool, 9).unwrap_err().message(),
+        "the frame's length is out of bounds"
+    );
+}
+
+#[test]
+fn a_damaged_frame_header_is_named_by_the_seq_that_should_be_there() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 30);
+    let hurt = frame_of(&pool, 10);
+    damage(&pool, &hurt, 2);
+    let report = pool.verify(|| u64::MAX).unwrap();
+    let [issue] = &report.issues[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!((issue.code, issue.seq), (IssueCode::Frame, Some(10)));
+    assert_eq!(issue.offset, Some(pool.geometry().offset_at(hurt.position)));
+    assert_eq!((report.messages, report.last_good_seq), (29, Some(9)));
+    let error = get(&pool, 10).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.seq_value()),
+        (ErrorKind::Corrupt, Some(10))
+    );
+    for seq in [9, 11, 30] {
+        assert_eq!(get(&pool, seq).unwrap(), filler(seq));
+    }
+}
+
+#[test]
+fn a_report_on_what_is_no_pool_says_what_it_is_and_what_to_do() {
+    let error = open(HeapMemory::new(MIN_FILE_SIZE), BOOT_NOW)
+        .map(drop)
+        .unwrap_err();
+    let report = Report::of_unusable(&error);
+    let [issue] = &report.issues[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!(
+        (issue.code, &issue.message[..]),
+        (IssueCode::Header, error.message())
+    );
+    assert_eq!(report.hint.as_deref(), error.hint_text());
+    assert!(report.hint.is_some() && report.is_corrupt());
+}
+
+#[test]
+fn a_recovery_goes_by_the_best_evidence_that_is_left() {
+    let pool = pool_with(Some(0));
+    let lock = HeapLock::default();
+    for _ in 0..2 {
+        fill(&pool, 5);
+        pool.flush(&lock, LockWait::Forever).unwrap();
+    }
+    fill(&pool, 5);
+    let (tenth, fifth, first) = (frame_of(&pool, 10), frame_of(&pool, 5), frame_of(&pool, 11));
+    let found = || {
+        let kept = pool.examine().unwrap();
+        (
+            kept.anchor,
+            kept.control.oldest,
+            kept.newest_seq,
+            kept.seq_floor,
+        )
+    };
+    let start = pool.geometry().first_position();
+    assert_eq!(found(), (Anchor::Checkpoint, start, 15, 15));
+    damage(&pool, &tenth, 8);
+    assert_eq!(found(), (Anchor::OlderCheckpoint, start, 9, 15));
+    damage(&pool, &fifth, 8);
+    assert_eq!(found(), (Anchor::Last, first.position, 15, 15));
+    pool.memory().store(LAST / WORD, 0, Relaxed);
+    assert_eq!(found(), (Anchor::Highest, first.position, 15, 15));
+    pool.memory()
+        .store(LAST / WORD, frame_of_position(&pool, 3), Relaxed);
+    assert_eq!(found(), (Anchor::Last, start, 4, 15));
+}
+
+/// The position of a frame near the start, found without a control word.
+fn frame_of_position(pool: &Pool<HeapMemory>, seq: u64) -> u64 {
+    let start = pool.geometry().first_position();
+    let frame = std::iter::successors(pool.resync(start, u64::MAX), |frame| {
+        pool.resync(frame.end(), u64::MAX)
+    });
+    frame
+        .take(20)
+        .find(|frame| frame.seq == seq)
+        .unwrap()
+        .position
+}
+
+/// Guards against seqs that are given out twice after a crash, because the index, which alone had reached the disk with
+/// them, was not looked at, and against noise there that uses up seqs by the million.
+#[cfg(not(feature = "noisy-index"))]
+#[test]
+fn a_recovery_believes_an_index_slot_that_is_plausible_and_no_other() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 10);
+    let end = frame_of(&pool, 10).position;
+    let floor_with = |slot: u64, seq: u64, position: u64| {
+        let word = HEADER_SIZE / WORD + slot * 2;
+        pool.memory().store(word, seq, Relaxed);
+        pool.memory().store(word + 1, position, Relaxed);
+        let floor = pool.examine().unwrap().seq_floor;
+        pool.memory().store(word, 0, Relaxed);
+        pool.memory().store(word + 1, 0, Relaxed);
+        floor
+    };
+    let farthest = 1 << 44;
+    assert_eq!(floor_with(12, 12, end + 2 * 48), 12);
+    assert_eq!(floor_with(12, 12, end + farthest), 12);
+    assert_eq!(floor_with(12, 12, end + farthest + 8), 10);
+    assert_eq!(floor_with(12, 12, end + 2 * 48 - 8), 10);
+    assert_eq!(floor_with(12, 12, end + 2 * 48 + 4), 10);
+    assert_eq!(floor_with(13, 12, end + 2 * 48), 10);
+    assert_eq!(floor_with(12, 12, end - 48), 10);
+    assert_eq!(floor_with(12, 12 + 64, end + 66 * 48), 76);
+    assert_eq!(floor_with(12, 12 + 64, end + 65 * 48), 10);
+}
+
+/// Memory that loses power: only what was persisted is left then.
+struct Durable {
+    memory: HeapMemory,
+    medium: HeapMemory,
+    persisted: Cell<u64>,
+}
+
+impl Memory for Durable {
+    fn words(&self) -> u64 {
+        self.memory.words()
+    }
+
+    fn load(&self, word: u64, order: Ordering) -> u64 {
+        self.memory.load(word, order)
+    }
+
+    fn store(&self, word: u64, value: u64, order: Ordering) {
+        self.memory.store(word, value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.memory.fence(order);
+    }
+
+    fn persist(&self, words: Range<u64>) -> Result<()> {
+        self.persisted
+            .set(self.persisted.get() + (words.end - words.start));
+        for word in words {
+            let value = self.memory.load(word, Relaxed);
+            self.medium.store(word, value, Relaxed);
+        }
+        Ok(())
+    }
+
+    fn check(&self, _now: Option<u64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn poisoned(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
+    let whole = pool_with(Some(64));
+    let bytes = whole.memory().to_bytes();
+    let memory = Durable {
+        memory: HeapMemory::from_bytes(&bytes),
+        medium: HeapMemory::from_bytes(&bytes),
+        persisted: Cell::new(0),
+    };
+    let pool = Pool::attach(memory, *whole.header());
+    let lock = HeapLock::default();
+    let mut seq = 0;
+    for round in 0..120 {
+        for _ in 0..[1, 3, 0, 7, 80][round % 5] {
+            seq += 1;
+            let data = filler(seq);
+            let entry = std::iter::once(Entry {
+                tags: b"",
+                data: data.as_bytes(),
+            });
+            let when = When::Now(|| 1000);
+            pool.append(&lock, &NoBell, LockWait::Forever, entry, when)
+                .unwrap();
+        }
+        pool.memory.persisted.set(0);
+        pool.flush(&lock, LockWait::Forever).unwrap();
+        let persisted = pool.memory.persisted.get() * WORD;
+        // The header, twice, and what is new with the frame before it: no more than a lap of that.
+        let most = 2 * HEADER_SIZE + ([1, 3, 0, 7, 80][round % 5] + 1) * 1056;
+        let lap = 2 * HEADER_SIZE + pool.geometry().ring_size;
+        assert!(persisted <= most.min(lap), "{persisted} in round {round}");
+        let left = open(HeapMemory::from_bytes(&pool.memory.medium.to_bytes()), 8).unwrap();
+        let (oldest, newest) = left.bounds().unwrap().unwrap();
+        assert_eq!(newest.seq, seq, "round {round}");
+        let (first, _) = pool.bounds().unwrap().unwrap();
+        assert_eq!(oldest.seq, first.seq, "round {round}");
+        assert_eq!(get(&left, seq).unwrap(), filler(seq));
+    }
+}
+
+#[test]
+fn a_reclaimed_frame_that_is_damaged_takes_no_other_with_it() {
+    let pool = pool_with(None);
+    fill(&pool, 300);
+    let image = pool.memory().to_bytes();
+    let retained: Vec<_> = seqs(&pool)
+        .into_iter()
+        .map(|seq| frame_of(&pool, seq))
+        .collect();
+    let oldest = retained[0];
+    let longer = FrameHeader {
+        data_len: 100_000,
+        ..oldest
+    };
+    let ways: [&dyn Fn(&Pool<HeapMemory>); 2] = [&|pool| damage(pool, &oldest, 2), &|pool| {
+        forge(pool, &longer)
+    }];
+    for spoil in ways {
+        let pool = open(HeapMemory::from_bytes(&image), BOOT_NOW).unwrap();
+        spoil(&pool);
+        append(&pool, &[&filler(7)]);
+        let control = pool.control().unwrap();
+        let floor = control.intent - pool.geometry().ring_size;
+        let stays = retained.iter().find(|frame| frame.position >= floor);
+        assert_eq!(control.oldest, stays.unwrap().position);
+        assert!(control.oldest > oldest.position);
+    }
+}
+
+/// Memory on which somebody else gets in before a load; he is told which word it is that would be loaded.
+struct Contested<'a> {
+    memory: &'a HeapMemory,
+    before_load: &'a dyn Fn(u64),
+}
+
+impl Memory for Contested<'_> {
+    fn words(&self) -> u64 {
+        self.memory.words()
+    }
+
+    fn load(&self, word: u64, order: Ordering) -> u64 {
+        (self.before_load)(word);
+        self.memory.load(word, order)
+    }
+
+    fn store(&self, word: u64, value: u64, order: Ordering) {
+        self.memory.store(word, value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.memory.fence(order);
+    }
+
+    fn persist(&self, words: Range<u64>) -> Result<()> {
+        self.memory.persist(words)
+    }
+
+    fn check(&self, now: Option<u64>) -> Result<()> {
+        self.memory.check(now)
+    }
+
+    fn poisoned(&self) -> bool {
+        self.memory.poisoned()
+    }
+}
+
+/// Appends messages of about a kilobyte to the pool in `memory`, as another process would.
+fn append_beside(memory: &HeapMemory, header: Header, count: u64) {
+    let undisturbed = |_| ();
+    let memory = Contested {
+        memory,
+        before_load: &undisturbed,
+    };
+    let pool = Pool::attach(memory, header);
+    let mut seq = pool.newest().unwrap().seq;
+    for _ in 0..count {
+        seq += 1;
+        let data = filler(seq);
+        let entry = std::iter::once(Entry {
+            tags: b"",
+            data: data.as_bytes(),
+        });
+        let when = When::Now(|| 1000);
+        pool.append(
+            &HeapLock::default(),
+            &NoBell,
+            LockWait::Forever,
+            entry,
+            when,
+        )
+        .unwrap();
+    }
+}
+
+/// Does something with a full pool, and again for every `stride`th load that it makes: there a writer gets in, who
+/// overwrites the oldest messages.
+fn overtaken(
+    index_capacity: u64,
+    stride: usize,
+    mut act: impl FnMut(&Pool<Contested<'_>>, Extent),
+) {
+    let pool = pool_with(Some(index_capacity));
+    fill(&pool, 300);
+    let extent = pool.extent().unwrap().unwrap();
+    let image = pool.memory().to_bytes();
+    let times = (0..).step_by(stride).take_while(|&after| {
+        let memory = HeapMemory::from_bytes(&image);
+        let loads = Cell::new(0);
+        let strike = |_| {
+            if loads.replace(loads.get() + 1) == after {
+                append_beside(&memory, *pool.header(), 3);
+            }
+        };
+        let memory = Contested {
+            memory: &memory,
+            before_load: &strike,
+        };
+        act(&Pool::attach(memory, *pool.header()), extent);
+        loads.get() > after
+    });
+    let times = times.count();
+    assert!(times > 20, "a writer got in {times} times only");
+}
+
+#[test]
+fn whoever_fetches_a_message_while_it_is_overwritten_gets_it_whole_or_not_at_all() {
+    for index_capacity in [0, 64] {
+        overtaken(index_capacity, 1, |pool, extent| {
+            let mut frame = Frame::default();
+            let seq = extent.oldest.seq + 1;
+            match pool.get(seq, &mut frame) {
+                Ok(()) => assert_eq!(frame.data(), filler(seq).as_bytes()),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+                    assert!(error.message().ends_with("has been overwritten"), "{error}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn whoever_follows_while_messages_are_overwritten_learns_which_ones_went() {
+    overtaken(0, 1, |pool, extent| {
+        let mut cursor = Cursor::at_seq(pool, extent.oldest.seq).unwrap();
+        let mut frame = Frame::default();
+        let mut next = extent.oldest.seq;
+        for _ in 0..3 {
+            match cursor.next(pool, &mut frame).unwrap() {
+                Step::Message => {
+                    assert_eq!(frame.header().unwrap().seq, next);
+                    assert_eq!(frame.data(), filler(next).as_bytes());
+                    next += 1;
+                }
+                Step::Lapped { first, missed } => {
+                    assert_eq!(first, next);
+                    assert!((1..=4).contains(&missed), "{missed}");
+                    next += missed;
+                }
+                Step::Empty => panic!("there are more"),
+            }
+        }
+    });
+}
+
+#[test]
+fn bounds_and_counts_are_right_while_messages_are_overwritten() {
+    overtaken(0, 1, |pool, before| {
+        let extent = pool.extent().unwrap().unwrap();
+        let (oldest, newest) = (extent.oldest.seq, extent.newest.seq);
+        assert!((before.oldest.seq..=before.oldest.seq + 4).contains(&oldest));
+        assert!((before.newest.seq..=before.newest.seq + 3).contains(&newest));
+        assert_eq!(extent.messages, newest - oldest + 1);
+        assert!(extent.bytes() <= pool.geometry().ring_size);
+        Cursor::oldest(pool).unwrap();
+    });
+}
+
+#[test]
+fn a_check_finds_no_fault_with_messages_that_are_overwritten_meanwhile() {
+    for index_capacity in [0, 64] {
+        overtaken(index_capacity, 41, |pool, extent| {
+            let report = pool.verify(|| u64::MAX).unwrap();
+            assert_eq!(report.issues, []);
+            let left = extent.messages - 4..=extent.messages + 3;
+            assert!(left.contains(&report.messages), "{}", report.messages);
+        });
+    }
+}
+
+/// Guards against a reader that never comes to an end on a busy pool, and against one that gives up what it could have.
+#[test]
+fn a_reader_goes_on_at_the_oldest_message_and_if_overtaken_all_the_time_at_the_newest() {
+    for (often, goes_on_at_newest) in [(1, false), (2, false), (14, false), (40, true)] {
+        let whole = pool_with(Some(0));
+        fill(&whole, 300);
+        let left = Cell::new(0);
+        // Whenever the newest frame is looked up, a writer has gone all the way round.
+        let strike = |word| {
+            if word == LAST / WORD && left.get() > 0 {
+                left.set(left.get() - 1);
+                append_beside(whole.memory(), *whole.header(), 70);
+            }
+        };
+        let memory = Contested {
+            memory: whole.memory(),
+            before_load: &strike,
+        };
+        let pool = Pool::attach(memory, *whole.header());
+        let mut cursor = Cursor::oldest(&pool).unwrap();
+        left.set(often);
+        let step = cursor.next(&pool, &mut Frame::default()).unwrap();
+        assert!(matches!(step, Step::Lapped { .. }));
+        let (oldest, newest) = whole.bounds().unwrap().unwrap();
+        let expected = match goes_on_at_newest {
+            true => newest.seq,
+            false => oldest.seq,
+        };
+        assert_eq!(cursor.next_seq(), expected, "overtaken {often} times");
+    }
+}
+
+/// What a pool that an OS crash left is to a reader who cannot repair it, and to whom a writer gets in who does.
+#[test]
+fn a_read_only_opener_goes_over_to_what_a_writer_has_recovered() {
+    let crashed = pool_with(None);
+    fill(&crashed, 200);
+    for word in [INTENT, LAST, OLDEST] {
+        crashed.memory().store(word / WORD, 0, Relaxed);
+    }
+    let image = crashed.memory().to_bytes();
+    for after in 0.. {
+        let memory = HeapMemory::from_bytes(&image);
+        let loads = Cell::new(None);
+        let undisturbed = |_| ();
+        let strike = |_| {
+            let Some(load) = loads.get() else { return };
+            loads.set(Some(load + 1));
+            if load == after {
+                let memory = Contested {
+                    memory: &memory,
+                    before_load: &undisturbed,
+                };
+                let lock = HeapLock::default();
+                let recovery = Recovery::Write(&lock, LockWait::Forever);
+                Pool::open(memory, MIN_FILE_SIZE, 8, recovery).unwrap();
+            }
+            if load == after {
+                append_beside(&memory, *crashed.header(), 3);
+            }
+        };
+        let reader = Contested {
+            memory: &memory,
+            before_load: &strike,
+        };
+        let recovery = Recovery::<HeapLock>::ReadOnly;
+        let pool = Pool::open(reader, MIN_FILE_SIZE, 8, recovery).unwrap();
+        let mut frame = Frame::default();
+        pool.get(200, &mut frame).unwrap();
+        loads.set(Some(0));
+        for seq in [190, 150] {
+            pool.get(seq, &mut frame).unwrap();
+            assert_eq!(frame.data(), filler(seq).as_bytes());
+        }
+        let retained = pool.extent().unwrap().unwrap();
+        assert_eq!(retained.messages, retained.seq_span());
+        if loads.get() <= Some(after) {
+            assert_eq!((retained.newest.seq, pool.generation()), (200, 0));
+            assert!(after > 100, "there were only {after} loads");
+            return;
+        }
+        pool.get(203, &mut frame).unwrap();
+        assert_eq!(pool.generation(), 1);
+    }
 }

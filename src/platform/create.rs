@@ -356,6 +356,8 @@ mod tests {
     use super::*;
     use crate::platform::mapped::Access;
     use crate::platform::spawned;
+    #[cfg(target_os = "linux")]
+    use crate::platform::witness::{self, Asked};
 
     const SIZE: u64 = 100_000;
 
@@ -388,6 +390,27 @@ mod tests {
         let again = MappedFile::open(&path, Access::ReadOnly, SIZE).unwrap();
         assert_eq!(again.load(1, Ordering::Relaxed), 7);
         assert_eq!(entries(directory.path()), ["pool"]);
+    }
+
+    /// A name that outlives a loss of power, before what it names does, would name garbage.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_is_durable_before_it_has_a_name_and_its_name_before_it_is_handed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool");
+        witness::asked();
+        create(&path, SIZE, store_seven).unwrap();
+        let file = path.metadata().unwrap().ino();
+        let directory = directory.path().metadata().unwrap().ino();
+        let asked = [
+            Asked::SyncMapping {
+                bytes: SIZE as usize,
+            },
+            Asked::Sync { inode: file },
+            Asked::Link,
+            Asked::Sync { inode: directory },
+        ];
+        assert_eq!(witness::asked(), asked);
     }
 
     #[test]

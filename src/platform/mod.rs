@@ -23,3 +23,5 @@ mod place;
 
 #[cfg(test)]
 mod spawned;
+#[cfg(all(test, target_os = "linux"))]
+mod witness;

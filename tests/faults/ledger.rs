@@ -1,12 +1,13 @@
 //! A pool, and beside it what it should hold: everything that was committed, in order.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use plasmite::core::append::When;
 use plasmite::core::frame::Entry;
 use plasmite::core::geometry::frame_size;
-use plasmite::core::layout::{HEADER_SIZE, WAITER_FLAG, WAKE_WORD};
-use plasmite::core::memory::LockWait;
+use plasmite::core::layout::{BOOT, HEADER_SIZE, WAITER_FLAG, WAKE_WORD, WORD};
+use plasmite::core::memory::{LockWait, Memory};
 use plasmite::core::pool::{Pool as CorePool, Recovery};
 use plasmite::platform::boot::boot_word;
 use plasmite::platform::clock::now_nanos;
@@ -141,7 +142,7 @@ fn retained() -> TailOptions {
     }
 }
 
-fn name() -> PoolRef {
+pub(crate) fn name() -> PoolRef {
     PoolRef::parse(NAME).unwrap()
 }
 
@@ -174,6 +175,19 @@ pub(crate) fn open_watched<F: Fn(Access)>(
 ) -> CorePool<Watched<MappedFile, F>> {
     let file = MappedFile::open(path, Open::ReadWrite, HEADER_SIZE).unwrap();
     open_in(file, before)
+}
+
+/// Opens a pool to read it as a crash of the system left it, over a memory that is watched.
+pub(crate) fn open_view_watched<F: Fn(Access)>(
+    path: &Path,
+    before: F,
+) -> CorePool<Watched<MappedFile, F>> {
+    let file = MappedFile::open(path, Open::ReadWrite, HEADER_SIZE).unwrap();
+    let boot = boot_word(file.file()).unwrap().unwrap();
+    file.store(BOOT / WORD, !boot, Ordering::Relaxed);
+    let size = file.size();
+    let recovery: Recovery<'_, FileLock> = Recovery::ReadOnly;
+    CorePool::open(Watched::new(file, before), size, boot, recovery).unwrap()
 }
 
 /// Appends a batch as the library does, over a memory that is watched.

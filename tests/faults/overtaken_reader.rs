@@ -3,6 +3,7 @@
 //! Guards against bounds whose oldest message is newer than the newest, which a torture run met once in 10,000 fetches.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use plasmite::core::cursor::{Cursor, Step};
 use plasmite::core::index::{Found, Key};
@@ -10,9 +11,9 @@ use plasmite::core::pool::Pool as CorePool;
 use plasmite::core::read::Frame;
 use plasmite::platform::clock::now_nanos;
 use plasmite::platform::mapped::MappedFile;
-use plasmite::{Batch, Durability, ErrorKind, Pool, Tags};
+use plasmite::{Batch, Client, Durability, ErrorKind, Pool, Tags};
 
-use crate::ledger::{open_watched, small_pool, text_in_frame};
+use crate::ledger::{name, open_view_watched, open_watched, small_pool, text_in_frame};
 use crate::watched::{Access, Watched};
 
 type Watching<'a> = CorePool<Watched<MappedFile, &'a dyn Fn(Access)>>;
@@ -80,23 +81,91 @@ fn a_check_finds_nothing_wrong() {
     });
 }
 
+/// A reader for whom each restart at the oldest message comes too late would otherwise never get anything.
+#[test]
+fn a_reader_that_is_always_too_late_goes_on_at_the_newest() {
+    let (_directory, pool) = small_pool();
+    let append = || {
+        let text = text_in_frame(1024);
+        let receipt = pool.append_json(text.as_bytes(), &Tags::none(), Durability::Fast);
+        receipt.unwrap().last_seq
+    };
+    // Of equal frames in a full ring, each append overwrites just the oldest one.
+    while append() < 200 {}
+    assert!(pool.bounds().unwrap().oldest > Some(1));
+    let overtaken = Cell::new(0);
+    let watches = Cell::new(false);
+    let before = |access: Access| {
+        // A copy has been made, and is about to be checked.
+        if watches.get() && access == Access::Fence(Ordering::Acquire) {
+            append();
+            overtaken.set(overtaken.get() + 1);
+            assert!(overtaken.get() < 100, "the reader never gets a message");
+        }
+    };
+    let watching = open_watched(pool.path(), &before as &dyn Fn(Access));
+    let mut cursor = Cursor::oldest(&watching).unwrap();
+    let due = cursor.next_seq();
+    let mut frame = Frame::default();
+    watches.set(true);
+    let step = cursor.next(&watching, &mut frame).unwrap();
+    watches.set(false);
+    let Step::Lapped { first, missed } = step else {
+        panic!("the reader was not lapped: {step:?}");
+    };
+    assert_eq!(first, due);
+    assert_eq!(cursor.next(&watching, &mut frame).unwrap(), Step::Message);
+    assert_eq!(frame.header().unwrap().seq, due + missed);
+    assert!(overtaken.get() > 1, "the reader was overtaken only once");
+}
+
+/// A view of what a crash of the system left holds until a writer has recovered the pool, also if that comes in the
+/// middle of a read.
+#[test]
+fn a_view_is_given_up_when_its_pool_is_recovered() {
+    for moment in 0..400 {
+        let (directory, pool) = small_pool();
+        let lap = half_a_lap(&pool);
+        overtake(&pool, &lap);
+        let left = Cell::new(None);
+        let before = |_: Access| match left.get() {
+            Some(0) => {
+                left.set(None);
+                // Opening to write recovers the pool; then everything in it is overwritten.
+                let pool = Client::new(directory.path()).open_pool(&name()).unwrap();
+                overtake(&pool, &lap);
+            }
+            Some(more) => left.set(Some(more - 1)),
+            None => {}
+        };
+        let view = open_view_watched(pool.path(), &before as &dyn Fn(Access));
+        let newest = view.newest().unwrap();
+        let mut frame = Frame::default();
+        left.set(Some(moment));
+        match view.get(newest.seq, &mut frame) {
+            Ok(()) => assert_eq!(frame.header(), Some(&newest)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+        if left.get().is_some() {
+            assert!(moment > 20, "there were only {moment} accesses");
+            return;
+        }
+    }
+    panic!("the read had more accesses than were tried");
+}
+
 /// Lets `read` read while, before its load number `moment`, a writer laps the whole pool; for each of `moments`, or
 /// until `read` makes fewer loads.
 fn overtake_at_loads(moments: impl Iterator<Item = u32>, read: impl Fn(&Watching<'_>)) {
     let (_directory, pool) = small_pool();
     let lap = half_a_lap(&pool);
-    let overtake = || {
-        for _ in 0..3 {
-            pool.append_batch(&lap, Durability::Fast).unwrap();
-        }
-    };
-    overtake();
+    overtake(&pool, &lap);
     for moment in moments {
         let left = Cell::new(None);
         let before = |_: Access| match left.get() {
             Some(0) => {
                 left.set(None);
-                overtake();
+                overtake(&pool, &lap);
             }
             Some(more) => left.set(Some(more - 1)),
             None => {}
@@ -108,6 +177,13 @@ fn overtake_at_loads(moments: impl Iterator<Item = u32>, read: impl Fn(&Watching
             assert!(moment > 20, "there were only {moment} loads");
             return;
         }
+    }
+}
+
+/// A whole lap and more, by batches of half a lap.
+fn overtake(pool: &Pool, half: &Batch) {
+    for _ in 0..3 {
+        pool.append_batch(half, Durability::Fast).unwrap();
     }
 }
 
