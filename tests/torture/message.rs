@@ -1,45 +1,48 @@
-//! Messages that vouch for themselves: all of their content follows from who wrote them and how many came before.
+//! Messages that can be told from each other by every byte: their content follows from who wrote them and which it is.
 
 use std::fmt::Write;
+use std::hash::Hasher;
 
 use plasmite::Message;
+use plasmite::core::geometry::frame_size;
 use serde::Deserialize;
+
+use crate::random::mix;
 
 /// Digits of noise in one chunk.
 const CHUNK: usize = 16;
+/// Chunks of the longest message.
+const MOST_CHUNKS: u64 = 1024;
 
 /// Who wrote a message, and which of theirs it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Identity {
     /// The number of the writer process; every restart gets a new one.
     pub(crate) writer: u32,
-    /// How many messages that process had begun before.
-    pub(crate) count: u32,
+    /// How many batches that process had begun before.
+    pub(crate) batch: u32,
     /// Which message of its batch it is, from 0 on.
     pub(crate) part: u8,
-    /// How many messages the batch has.
-    pub(crate) parts: u8,
 }
 
 impl Identity {
-    /// The data of this message: JSON text of 8 to 24 KiB, 16 KiB on average.
+    /// The data of this message: JSON text of a few bytes to 16 KiB.
     ///
     /// The sizes differ because equal ones would hide a writer that leaves torn bytes behind its successor's frame.
     pub(crate) fn write_data(self, text: &mut String) {
         let Identity {
             writer,
-            count,
+            batch,
             part,
-            parts,
         } = self;
         text.clear();
         let written = write!(
             text,
-            "{{\"writer\":{writer},\"count\":{count},\"part\":{part},\"parts\":{parts},\"noise\":\""
+            "{{\"writer\":{writer},\"batch\":{batch},\"part\":{part},\"noise\":\""
         );
         assert!(written.is_ok());
-        let seed = mix(u64::from(writer) << 32 | u64::from(count));
-        for chunk in 0..512 + seed % 1024 {
+        let seed = mix(u64::from(writer) << 40 | u64::from(batch) << 8 | u64::from(part));
+        for chunk in 0..chunks(seed) {
             text.push_str(std::str::from_utf8(&hex(mix(seed ^ chunk))).unwrap_or_default());
         }
         text.push_str("\"}");
@@ -49,38 +52,40 @@ impl Identity {
     pub(crate) fn tag(self) -> String {
         format!("writer-{}", self.writer)
     }
-}
 
-/// Checks messages, in a buffer of its own.
-#[derive(Default)]
-pub(crate) struct Inspector {
-    expected: String,
-}
-
-impl Inspector {
-    /// The identity of a message, if all of its content follows from it.
-    pub(crate) fn inspect(&mut self, message: &Message) -> Result<Identity, String> {
+    /// Who a message says it is.
+    pub(crate) fn of(message: &Message) -> Result<Identity, String> {
         let seq = message.seq();
-        let identity: Identity = message
+        message
             .decode()
-            .map_err(|error| format!("message {seq} is not one of ours: {error}"))?;
-        identity.write_data(&mut self.expected);
-        if self.expected != message.data_json() {
-            return Err(format!("message {seq} is a mix: it says {identity:?}"));
-        }
-        if message.tags() != [identity.tag()] {
-            return Err(format!("message {seq} has the tags of another"));
-        }
-        Ok(identity)
+            .map_err(|error| format!("message {seq} is not one of ours: {error}"))
     }
 }
 
-/// A bijection that leaves no pattern (the finaliser of splitmix64).
-pub(crate) fn mix(number: u64) -> u64 {
-    let mut n = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
+/// What tells a message from every other: its tags as a JSON array, and its data.
+pub(crate) fn digest(tags: &str, data: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(tags.as_bytes());
+    hasher.write(data.as_bytes());
+    hasher.finish()
+}
+
+/// The bytes of ring that a message takes.
+pub(crate) fn frame_bytes(tags: &str, data: &str) -> u64 {
+    frame_size(tags.len() as u64, data.len() as u64)
+}
+
+/// The most bytes of ring that any of these messages takes.
+pub(crate) fn most_frame_bytes() -> u64 {
+    frame_size(64, 128 + MOST_CHUNKS * CHUNK as u64)
+}
+
+/// One in four is short.
+fn chunks(seed: u64) -> u64 {
+    match seed % 4 {
+        0 => seed >> 8 & 31,
+        _ => 128 + (seed >> 8) % (MOST_CHUNKS - 128),
+    }
 }
 
 fn hex(number: u64) -> [u8; CHUNK] {

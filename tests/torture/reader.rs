@@ -1,311 +1,314 @@
-//! A reader, of one of four kinds: checks whatever it reads, and reports it.
+//! A reader, of one of several kinds: writes down whatever it is given. It judges nothing.
 
-use std::collections::HashMap;
-use std::io::{BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plasmite::{
     Client, EndReason, ErrorKind, Message, Next, Pool, PoolRef, Result, Start, Tail, TailOptions,
+    Timestamp,
 };
 
-use crate::message::{Identity, Inspector, mix};
-use crate::report::Report;
+use crate::message::{Identity, digest};
+use crate::random::Random;
+use crate::record::{Begin, How, Log, Record, failed, moment};
 
-/// The kinds of readers.
-pub(crate) const KINDS: [&str; 4] = ["follow", "oldest", "get", "reopen"];
+/// The kinds of readers that go on for ever.
+pub(crate) const KINDS: [&str; 8] = [
+    "follow", "slow", "oldest", "last", "since", "fetch", "bounds", "reopen",
+];
+/// The reader that reads what there is, checks it, and ends.
+pub(crate) const ONCE: &str = "once";
 
 /// How many messages a reader that starts again and again reads at a time.
 const STRETCH: u32 = 200;
-/// How long reports may wait for more of them.
-const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// How long records may wait for more of them.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Set once the other end of standard input is gone: the run is over.
-static OVER: AtomicBool = AtomicBool::new(false);
-
-/// Reads until standard input ends.
-pub(crate) fn run(kind: &str, path: &Path) {
-    std::thread::spawn(|| {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        OVER.store(true, Ordering::Relaxed);
-    });
+/// Reads until it is killed or fails.
+pub(crate) fn run(kind: &str, path: &Path, log: Log, seed: u64) {
+    let mut log = log;
+    let pool = match open(path, &mut log, false) {
+        Ok(pool) => pool,
+        Err(error) => return log.put(&failed(&error)),
+    };
     let mut reader = Reader {
         path: path.to_owned(),
-        pool: open(path, false),
-        out: BufWriter::new(std::io::stdout()),
+        pool,
+        log,
         flushed: Instant::now(),
-        inspector: Inspector::default(),
-        message: Message::default(),
+        random: Random::new(seed),
         rounds: 0,
+        time: 0,
     };
-    while !is_over() {
-        if let Err(error) = reader.round(kind) {
-            reader.report(&Report::of(&error));
+    loop {
+        let outcome = reader.round(kind);
+        if let Err(error) = &outcome {
+            reader.log.add(&failed(error));
+        }
+        reader.log.flush();
+        if outcome.is_err() || kind == ONCE {
+            return;
         }
         reader.rounds += 1;
     }
-    let _ = reader.out.flush();
-}
-
-fn is_over() -> bool {
-    OVER.load(Ordering::Relaxed)
 }
 
 struct Reader {
     path: PathBuf,
     pool: Pool,
-    out: BufWriter<Stdout>,
+    log: Log,
     flushed: Instant,
-    inspector: Inspector,
-    message: Message,
+    random: Random,
     rounds: u64,
+    /// The time of some message that was there a while ago.
+    time: u64,
 }
 
 impl Reader {
     fn round(&mut self, kind: &str) -> Result<()> {
         match kind {
-            "follow" => self.tail(Start::Newest, true, u32::MAX),
-            "oldest" => self.tail(Start::Oldest, true, STRETCH),
-            "get" => self.get(),
-            _ => self.reopen(),
+            "follow" | "slow" => self.tail(Begin::Newest, true, u32::MAX, kind == "slow"),
+            "oldest" => self.tail(Begin::Oldest, true, STRETCH, false),
+            "last" => {
+                let count = 1 + self.random.below(60);
+                self.tail(Begin::Last(count), false, u32::MAX, false)
+            }
+            "since" => self.since(),
+            "fetch" => self.fetch(),
+            "bounds" => self.bounds(),
+            "reopen" => self.reopen(),
+            _ => self.everything(),
         }
     }
 
     /// Reads a tail, as far as it goes or until it has given `most` messages.
-    fn tail(&mut self, start: Start, follow: bool, most: u32) -> Result<()> {
-        let mut tail = self.pool.tail(TailOptions {
+    fn tail(&mut self, begin: Begin, follow: bool, most: u32, slowly: bool) -> Result<()> {
+        let asked = moment();
+        let start = match begin {
+            Begin::Oldest => Start::Oldest,
+            Begin::Newest => Start::Newest,
+            Begin::Last(count) => Start::Last(count),
+            Begin::Since(time) => Start::Time(Timestamp::from_nanos(time)),
+            Begin::Seq(seq) => Start::Seq(seq),
+        };
+        let options = TailOptions {
             start,
             follow,
             ..TailOptions::default()
-        })?;
-        let mut course = Course::from_seq(tail.next_seq());
-        let mut message = std::mem::take(&mut self.message);
-        let mut left = most;
-        while left > 0 && !is_over() {
-            if !self.step(&mut tail, &mut course, &mut message)? {
+        };
+        let mut tail = self.pool.tail(options)?;
+        let next = tail.next_seq();
+        self.add(&Record::Tail {
+            asked,
+            at: moment(),
+            start: begin,
+            next,
+        });
+        let mut message = Message::default();
+        for step in 0..most {
+            if slowly && step % 64 == 63 {
+                self.log.flush();
+                std::thread::sleep(Duration::from_millis(self.random.below(80)));
+            }
+            if !self.step(&mut tail, &mut message)? {
+                // What was there when the tail was opened is its end.
+                self.add(&Record::Nothing {
+                    asked,
+                    next: tail.next_seq(),
+                });
                 break;
             }
-            left -= 1;
         }
-        self.message = message;
         Ok(())
     }
 
     /// Whether the tail goes on.
-    fn step(
-        &mut self,
-        tail: &mut Tail,
-        course: &mut Course,
-        message: &mut Message,
-    ) -> Result<bool> {
-        let checked = match tail.read_before(Instant::now() + FLUSH_INTERVAL, message)? {
-            Next::Message => match self.inspect(message) {
-                Some(identity) => course.message(message.seq(), identity),
-                None => {
-                    course.lose(message.seq());
-                    Ok(())
-                }
-            },
-            Next::Gap(gap) => {
-                self.report(&Report::Gap {
-                    missed: gap.last - gap.first + 1,
-                });
-                course.gap(gap.first, gap.last)
-            }
+    fn step(&mut self, tail: &mut Tail, message: &mut Message) -> Result<bool> {
+        let asked = moment();
+        let next = tail.read_before(Instant::now() + FLUSH_INTERVAL, message)?;
+        match next {
+            Next::Message => self.enter(message, How::InTail),
+            Next::Gap(gap) => self.add(&Record::Gap {
+                at: moment(),
+                first: gap.first,
+                last: gap.last,
+            }),
             Next::Idle => {
-                self.flush();
-                Ok(())
+                self.add(&Record::Nothing {
+                    asked,
+                    next: tail.next_seq(),
+                });
+                self.log.flush();
             }
-            Next::End(EndReason::CaughtUp) => {
-                self.report_if_wrong(course.end());
-                return Ok(false);
-            }
-            Next::End(reason) => {
-                self.report(&Report::Failed(format!("a tail ended: {reason:?}")));
-                return Ok(false);
-            }
-        };
-        self.report_if_wrong(checked);
-        Ok(true)
+            Next::End(EndReason::CaughtUp) => {}
+            Next::End(reason) => self.add(&Record::Odd {
+                text: format!("a tail ended: {reason:?}"),
+            }),
+        }
+        Ok(!matches!(next, Next::End(_)))
     }
 
-    /// Gets one of the retained messages.
-    fn get(&mut self) -> Result<()> {
-        let bounds = self.pool.bounds()?;
-        let (Some(oldest), Some(newest)) = (bounds.oldest, bounds.newest) else {
+    /// Reads from the time of a message on, or from just beside it.
+    fn since(&mut self) -> Result<()> {
+        let (oldest, newest) = self.ask_bounds()?;
+        if newest == 0 {
             return Ok(());
+        }
+        let seq = oldest + self.random.below(newest - oldest + 1);
+        self.get(seq)?;
+        let time = match self.random.below(4) {
+            0 => self.time.saturating_sub(1),
+            1 => self.time + 1,
+            _ => self.time,
         };
-        let seq = oldest + mix(self.rounds) % (newest - oldest + 1);
+        self.tail(Begin::Since(time), false, 20, false)
+    }
+
+    /// Gets one of the retained messages, or one just beside them.
+    fn fetch(&mut self) -> Result<()> {
+        let (oldest, newest) = self.ask_bounds()?;
+        for _ in 0..8 {
+            let seq = (oldest + self.random.below(newest - oldest + 3)).saturating_sub(1);
+            self.get(seq)?;
+        }
+        let from = oldest.saturating_sub(3) + self.random.below(8);
+        self.tail(Begin::Seq(from), false, 3, false)
+    }
+
+    fn get(&mut self, seq: u64) -> Result<()> {
+        let asked = moment();
         match self.pool.get(seq) {
-            Ok(message) => {
-                self.inspect(&message);
-                if message.seq() != seq {
-                    let got = message.seq();
-                    self.report(&Report::Wrong(format!("asked for {seq} and got {got}")));
-                }
+            Ok(message) if message.seq() != seq => {
+                let text = format!("asked for {seq} and got {}", message.seq());
+                self.add(&Record::Odd { text });
             }
+            Ok(message) => self.enter(&message, How::BySeq),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let oldest = self.pool.bounds()?.oldest;
-                if oldest <= Some(seq) {
-                    let what = format!("message {seq} was not found with {oldest:?} as oldest");
-                    self.report(&Report::Wrong(what));
-                }
+                self.add(&Record::Missing {
+                    asked,
+                    at: moment(),
+                    seq,
+                });
+                // The kind is that of a pool that is gone, too.
+                self.pool.bounds()?;
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
+    /// Asks for the bounds, twice, and for all that there is to know.
+    fn bounds(&mut self) -> Result<()> {
+        self.ask_bounds()?;
+        let asked = moment();
+        let info = self.pool.info()?;
+        let (oldest, newest) = (
+            info.bounds.oldest.unwrap_or(0),
+            info.bounds.newest.unwrap_or(0),
+        );
+        self.add(&Record::Bounds {
+            asked,
+            at: moment(),
+            oldest,
+            newest,
+        });
+        // No writer leaves holes here.
+        let (messages, span) = (info.metrics.message_count, info.metrics.seq_span);
+        if newest > 0 && (messages != newest - oldest + 1 || span != messages) {
+            let text = format!("{messages} messages span {span} seqs, from {oldest} to {newest}");
+            self.add(&Record::Odd { text });
+        }
+        // As fast as it can, this would be all that its log holds.
+        self.log.flush();
+        std::thread::sleep(Duration::from_micros(self.random.below(2_000)));
+        Ok(())
+    }
+
+    fn ask_bounds(&mut self) -> Result<(u64, u64)> {
+        let asked = moment();
+        let bounds = self.pool.bounds()?;
+        let (oldest, newest) = (bounds.oldest.unwrap_or(0), bounds.newest.unwrap_or(0));
+        self.add(&Record::Bounds {
+            asked,
+            at: moment(),
+            oldest,
+            newest,
+        });
+        Ok((oldest, newest))
+    }
+
     /// Opens the pool anew, reads its end, and now and then checks all of it.
     fn reopen(&mut self) -> Result<()> {
-        self.pool = open(&self.path, self.rounds.is_multiple_of(2));
-        self.tail(Start::Last(1 + self.rounds % 20), false, u32::MAX)?;
+        self.pool = open(&self.path, &mut self.log, self.rounds.is_multiple_of(2))?;
+        let count = 1 + self.random.below(20);
+        self.tail(Begin::Last(count), false, u32::MAX, false)?;
         if self.rounds.is_multiple_of(16) {
-            for issue in self.pool.verify()?.issues {
-                self.report(&Report::Corrupt(format!("verify: {issue:?}")));
+            self.verify()?;
+        }
+        Ok(())
+    }
+
+    /// Reads all that is retained, and checks it.
+    fn everything(&mut self) -> Result<()> {
+        self.ask_bounds()?;
+        self.tail(Begin::Oldest, false, u32::MAX, false)?;
+        self.ask_bounds()?;
+        self.verify()
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        for issue in self.pool.verify()?.issues {
+            if issue.code != plasmite::IssueCode::ClockBehind {
+                self.add(&Record::Damage {
+                    at: moment(),
+                    text: format!("{issue:?}"),
+                });
             }
         }
         Ok(())
     }
 
-    fn inspect(&mut self, message: &Message) -> Option<Identity> {
-        match self.inspector.inspect(message) {
-            Ok(identity) => {
-                self.report(&Report::Read {
-                    seq: message.seq(),
-                    writer: identity.writer,
-                    count: identity.count,
-                });
-                Some(identity)
-            }
-            Err(what) => {
-                self.report(&Report::Wrong(what));
-                None
-            }
-        }
+    fn enter(&mut self, message: &Message, how: How) {
+        let (seq, time) = (message.seq(), message.time().as_nanos());
+        self.time = time;
+        let record = match Identity::of(message) {
+            Ok(Identity {
+                writer,
+                batch,
+                part,
+            }) => Record::Read {
+                at: moment(),
+                seq,
+                writer,
+                batch,
+                part,
+                digest: digest(message.tags_json(), message.data_json()),
+                time,
+                how,
+            },
+            Err(text) => Record::Odd { text },
+        };
+        self.add(&record);
     }
 
-    fn report_if_wrong(&mut self, checked: Result<(), String>) {
-        if let Err(what) = checked {
-            self.report(&Report::Wrong(what));
-        }
-    }
-
-    fn report(&mut self, report: &Report) {
-        // Without a listener the run is over as well.
-        if writeln!(self.out, "{report}").is_err() {
-            OVER.store(true, Ordering::Relaxed);
-        }
+    fn add(&mut self, record: &Record) {
+        self.log.add(record);
         if self.flushed.elapsed() > FLUSH_INTERVAL {
-            self.flush();
+            self.log.flush();
+            self.flushed = Instant::now();
         }
-    }
-
-    fn flush(&mut self) {
-        let _ = self.out.flush();
-        self.flushed = Instant::now();
     }
 }
 
-fn open(path: &Path, to_write: bool) -> Pool {
-    let pool = PoolRef::Path(path.to_owned());
-    let client = Client::new("");
+fn open(path: &Path, log: &mut Log, to_write: bool) -> Result<Pool> {
+    let (client, pool) = (Client::new(""), PoolRef::Path(path.to_owned()));
     let opened = if to_write {
-        client.open_pool(&pool)
+        client.open_pool(&pool)?
     } else {
-        client.open_pool_to_read(&pool)
+        client.open_pool_to_read(&pool)?
     };
-    match opened {
-        Ok(pool) => pool,
-        Err(error) => {
-            println!("{}", Report::of(&error));
-            std::process::exit(1);
-        }
-    }
-}
-
-/// What one tail has given so far: what may come next follows from it.
-struct Course {
-    next_seq: u64,
-    /// The message right before, unless a gap was.
-    before: Option<Identity>,
-    /// The count that each writer has reached, and whether a gap has been since.
-    counts: HashMap<u32, (u32, u64)>,
-    gaps: u64,
-}
-
-impl Course {
-    fn from_seq(next_seq: u64) -> Course {
-        Course {
-            next_seq,
-            before: None,
-            counts: HashMap::new(),
-            gaps: 0,
-        }
-    }
-
-    fn message(&mut self, seq: u64, identity: Identity) -> Result<(), String> {
-        let expected = std::mem::replace(&mut self.next_seq, seq + 1);
-        let before = self.before.replace(identity);
-        let counted = self
-            .counts
-            .insert(identity.writer, (identity.count, self.gaps));
-        if seq != expected {
-            return Err(format!("message {seq} came where {expected} was due"));
-        }
-        if let Some((count, gaps)) = counted {
-            let is_next = identity.count == count + 1;
-            if !is_next && (gaps == self.gaps || identity.count <= count) {
-                return Err(format!("{identity:?} came after its message {count}"));
-            }
-        }
-        match before {
-            Some(before) if !follows_in_batch(before, identity) => Err(format!(
-                "message {seq}, {identity:?}, came right after {before:?}"
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn gap(&mut self, first: u64, last: u64) -> Result<(), String> {
-        let expected = self.next_seq;
-        self.lose(last);
-        if first == expected && first <= last {
-            Ok(())
-        } else {
-            Err(format!(
-                "a gap {first} to {last} came where {expected} was due"
-            ))
-        }
-    }
-
-    /// Whatever there was up to this seq is not known.
-    fn lose(&mut self, last: u64) {
-        self.next_seq = last.saturating_add(1);
-        self.before = None;
-        self.gaps += 1;
-    }
-
-    /// There is no more just now.
-    fn end(&self) -> Result<(), String> {
-        match self.before {
-            Some(last) if last.part + 1 != last.parts => Err(format!(
-                "a batch is visible only in part: it ends with {last:?}"
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn follows_in_batch(before: Identity, next: Identity) -> bool {
-    if before.part + 1 == before.parts {
-        next.part == 0
-    } else {
-        next == Identity {
-            count: before.count + 1,
-            part: before.part + 1,
-            ..before
-        }
-    }
+    log.add(&Record::Opened {
+        pool: u128::from_le_bytes(opened.uuid()),
+    });
+    Ok(opened)
 }

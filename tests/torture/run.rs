@@ -1,444 +1,181 @@
-//! Starts the processes, kills writers, and judges the outcome.
+//! Runs the episodes, tells how it goes, and says how it went.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use plasmite::core::layout::HEADER_SIZE;
-use plasmite::core::pool::{Pool as CorePool, Recovery};
-use plasmite::platform::boot::boot_word;
-use plasmite::platform::lock::FileLock;
-use plasmite::platform::mapped::{Access, MappedFile};
-use plasmite::{Client, CreateOptions, PoolRef, Result, Start, TailOptions};
+use crate::episode::{Kind, Length};
+use crate::judge::selfcheck;
+use crate::random::{Random, mix};
+use crate::tally::Tally;
 
-use crate::board::{Board, Source};
-use crate::message::{Inspector, mix};
-use crate::reader::KINDS;
-use crate::report::Report;
+/// How long to go on. Not plain `SECONDS`, which a shell has for a purpose of its own.
+const SECONDS: &str = "PLASMITE_TORTURE_SECONDS";
+/// What chance follows from.
+const SEED: &str = "PLASMITE_TORTURE_SEED";
 
-const POOL_SIZE: u64 = 256 * 1024;
-const WRITERS: usize = 2;
-/// The longest that a writer may live from one kill to the next, in microseconds; on average half of it.
-const LONGEST_LIFE: u64 = 70_000;
-/// A reader that has read nothing for so long, while writers wrote, is stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What a run has to do to mean anything.
-struct Minimum {
-    laps: u64,
-    reads: u64,
-    kills: u64,
-}
-
-/// What ten minutes have to bring; shorter and longer runs in proportion.
-const IN_TEN_MINUTES: Minimum = Minimum {
-    laps: 1_000,
-    reads: 1_000_000,
-    kills: 5_000,
-};
-/// What a run without a given length goes on for.
-const IN_A_SHORT_RUN: Minimum = Minimum {
-    laps: 5,
-    reads: 500,
-    kills: 10,
-};
-
-/// How long to go on.
-struct Length {
-    at_least: Duration,
-    at_most: Duration,
-    minimum: Minimum,
-}
+/// A long run begins anew with each episode after so many seconds, so that no history grows without bound.
+const ROUND: u64 = 20;
+/// In so many seconds an episode does what it takes to mean anything, and a long one does it so many times.
+const SECONDS_FOR_ENOUGH: u64 = 2;
+/// Between two lines that tell how it goes.
+const TELL_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Runs, and says how it went.
 pub(crate) fn run() -> ExitCode {
-    let length = match length() {
-        Ok(length) => length,
-        Err(what) => {
+    let (seconds, seed) = match (number(SECONDS), number(SEED)) {
+        (Ok(seconds), Ok(seed)) => (seconds, seed),
+        (Err(what), _) | (_, Err(what)) => {
             eprintln!("torture: {what}");
             return ExitCode::from(2);
         }
     };
-    // Not in the system's directory for temporary files: what an interrupted run leaves goes with `cargo clean`.
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    let path = directory.path().join("torture.plasmite");
-    let options = CreateOptions {
-        size_bytes: Some(POOL_SIZE),
-        index_capacity: None,
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("seed") % 1_000_000);
+    match selfcheck::run() {
+        Ok(told) => println!("torture: {told}"),
+        Err(what) => {
+            println!("torture: FAILED: {what}");
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("torture: {SEED}={seed}");
+    let mut run = Run {
+        started: Instant::now(),
+        told: Instant::now(),
+        tallies: Default::default(),
+        skipped: None,
+        kept: None,
     };
-    Client::new(directory.path())
-        .create_pool(&PoolRef::Path(path.clone()), options)
-        .expect("a pool");
-    let started = Instant::now();
-    let torture = Torture::new(path);
-    torture.go_on_for(&length);
-    torture.check_what_is_left();
-    torture.judge(&length.minimum, started.elapsed())
+    let rounds = seconds.map_or(1, |seconds| seconds.div_ceil(ROUND).max(1));
+    let mut random = Random::new(seed);
+    for _ in 0..rounds {
+        if run.kept.is_some() {
+            break;
+        }
+        run.round(
+            seconds.map(|seconds| Duration::from_secs(seconds) / rounds as u32),
+            random.next(),
+        );
+    }
+    run.report(rounds, seconds)
 }
 
-/// How long to go on. Not plain `SECONDS`, which a shell has for a purpose of its own.
-const SECONDS: &str = "PLASMITE_TORTURE_SECONDS";
+fn number(name: &str) -> Result<Option<u64>, String> {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("{name} is `{text}`, which is not a number")),
+        Err(_) => Ok(None),
+    }
+}
 
-fn length() -> Result<Length, String> {
-    let Ok(seconds) = std::env::var(SECONDS) else {
-        return Ok(Length {
-            at_least: Duration::from_secs(3),
-            at_most: Duration::from_secs(60),
-            minimum: IN_A_SHORT_RUN,
-        });
-    };
-    let seconds: u64 = seconds
-        .parse()
-        .map_err(|_| format!("{SECONDS} is `{seconds}`, which is not a number of seconds"))?;
-    let share = |count: u64| (count * seconds / 600).max(1);
-    Ok(Length {
-        at_least: Duration::from_secs(seconds),
-        at_most: Duration::from_secs(seconds),
-        minimum: Minimum {
-            laps: share(IN_TEN_MINUTES.laps),
-            reads: share(IN_TEN_MINUTES.reads),
-            kills: share(IN_TEN_MINUTES.kills),
+/// How long an episode goes on in a round of this length.
+fn length(kind: Kind, round: Option<Duration>) -> Length {
+    let share = kind.share() as u32;
+    match round {
+        Some(time) => Length {
+            time: time * share / 10,
+            most_time: time * share / 10,
         },
-    })
+        None => Length {
+            time: Duration::from_millis(400) * share,
+            most_time: Duration::from_secs(60),
+        },
+    }
 }
 
-struct Torture {
-    path: PathBuf,
-    board: Mutex<Board>,
-    writers: [Mutex<Option<Child>>; WRITERS],
-    next_writer: AtomicU32,
-    over: AtomicBool,
+struct Run {
+    started: Instant,
+    told: Instant,
+    tallies: [Tally; Kind::ALL.len()],
+    /// Why an episode was not run.
+    skipped: Option<(Kind, String)>,
+    /// Where the histories are that something is wrong with.
+    kept: Option<PathBuf>,
 }
 
-impl Torture {
-    fn new(path: PathBuf) -> Torture {
-        Torture {
-            path,
-            board: Mutex::default(),
-            writers: [const { Mutex::new(None) }; WRITERS],
-            next_writer: AtomicU32::new(1),
-            over: AtomicBool::new(false),
+impl Run {
+    /// Each episode once, for half of the time the first, and for a tenth each of the others. Ends at the first that
+    /// finds anything.
+    fn round(&mut self, time: Option<Duration>, seed: u64) {
+        // Not in the system's directory for temporary files: what an interrupted run leaves goes with `cargo clean`.
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        for (i, kind) in Kind::ALL.into_iter().enumerate() {
+            let place = directory.path().join(i.to_string());
+            std::fs::create_dir(&place).expect("a directory");
+            let seed = mix(seed ^ i as u64);
+            let outcome = kind.run(length(kind, time), &place, seed, &mut self.teller(kind));
+            match outcome {
+                Ok(tally) => self.tallies[i].add(tally),
+                Err(why) => self.skipped = Some((kind, why)),
+            }
+            if !self.tallies[i].findings.is_empty() {
+                self.kept = Some(directory.keep());
+                return;
+            }
         }
     }
 
-    fn go_on_for(&self, length: &Length) {
-        thread::scope(|scope| {
-            for slot in &self.writers {
-                scope.spawn(|| self.keep_writing(slot));
+    /// Tells how it goes, now and then.
+    fn teller(&mut self, kind: Kind) -> impl FnMut(&Tally) {
+        let (started, told) = (self.started, &mut self.told);
+        move |tally| {
+            if told.elapsed() > TELL_INTERVAL {
+                *told = Instant::now();
+                let seconds = started.elapsed().as_secs();
+                eprintln!("{seconds} s, {}: {tally}", kind.name());
             }
-            let mut readers: Vec<_> = (0..KINDS.len())
-                .map(|kind| self.start_reader(scope, kind))
+        }
+    }
+
+    fn report(&self, rounds: u64, seconds: Option<u64>) -> ExitCode {
+        let elapsed = self.started.elapsed().as_secs_f64();
+        println!("torture: {elapsed:.0} s, {rounds} times each of");
+        let mut failures = Vec::new();
+        let mut sum = Tally::default();
+        for (kind, tally) in Kind::ALL.into_iter().zip(&self.tallies) {
+            if let Some((_, why)) = self.skipped.iter().find(|(skipped, _)| *skipped == kind) {
+                println!("  {:<16} skipped: {why}", kind.name());
+                continue;
+            }
+            println!("  {:<16} {tally}", kind.name());
+            failures.extend(self.failures(kind, tally, seconds));
+            sum.add(tally.clone());
+        }
+        println!("  wrong = {}, corrupt = {}", sum.wrong, sum.corrupt);
+        if let Some(kept) = &self.kept {
+            println!("  what everybody wrote down is in {}", kept.display());
+        }
+        for failure in &failures {
+            println!("  FAILED: {failure}");
+        }
+        match failures.is_empty() && sum.wrong + sum.corrupt == 0 {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
+    }
+
+    fn failures(&self, kind: Kind, tally: &Tally, seconds: Option<u64>) -> Vec<String> {
+        if self.kept.is_some() {
+            // An episode that found something ends the run, and nothing is asked of the others.
+            return tally
+                .findings
+                .iter()
+                .map(|finding| format!("{}: {finding}", kind.name()))
                 .collect();
-            scope.spawn(|| self.kill_writers());
-            self.watch(length);
-
-            self.over.store(true, Relaxed);
-            for slot in &self.writers {
-                kill(slot);
-            }
-            // Their standard input ends, and with it their work.
-            readers.iter_mut().for_each(|reader| reader.stdin = None);
-            for (kind, reader) in readers.iter_mut().enumerate() {
-                self.end_reader(kind, &mut reader.process);
-            }
+        }
+        let times = seconds.map_or(1, |seconds| {
+            seconds * kind.share() / 10 / SECONDS_FOR_ENOUGH
         });
+        let lacks = kind.lacks(tally, times.max(1));
+        let told = lacks.into_iter().map(|(what, done, least)| {
+            format!(
+                "{}: {done} {what} are too few to mean anything; {least} are needed",
+                kind.name()
+            )
+        });
+        told.collect()
     }
-
-    /// Starts a writer whenever there is none.
-    fn keep_writing(&self, slot: &Mutex<Option<Child>>) {
-        while !self.over.load(Relaxed) {
-            let number = self.next_writer.fetch_add(1, Relaxed);
-            let mut process = this_program(&["writer", text(&self.path), &number.to_string()])
-                .stdin(Stdio::null())
-                .spawn()
-                .expect("a writer");
-            let out = process.stdout.take().expect("a pipe");
-            *lock(slot) = Some(process);
-            // One that was started while the run ended is not killed by anybody else.
-            if self.over.load(Relaxed) {
-                kill(slot);
-            }
-            self.enter_all(Source::Writer(number), BufReader::new(out));
-            if let Some(mut process) = lock(slot).take() {
-                self.enter_end(number, process.wait().expect("a child"));
-            }
-        }
-    }
-
-    fn enter_end(&self, number: u32, status: ExitStatus) {
-        let mut board = self.board();
-        match status.signal() {
-            Some(libc::SIGKILL) => board.kills += 1,
-            _ => board.find_failed(Source::Writer(number), &format!("it ended: {status}")),
-        }
-    }
-
-    fn kill_writers(&self) {
-        let seed = RandomState::new().hash_one("when");
-        for round in 0.. {
-            let chance = mix(seed ^ round);
-            thread::sleep(Duration::from_micros(
-                chance % (LONGEST_LIFE / WRITERS as u64),
-            ));
-            if self.over.load(Relaxed) {
-                return;
-            }
-            kill(&self.writers[(chance >> 32) as usize % WRITERS]);
-        }
-    }
-
-    fn start_reader<'s>(&'s self, scope: &'s Scope<'s, '_>, kind: usize) -> Reader {
-        let mut process = this_program(&["reader", text(&self.path), KINDS[kind]])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("a reader");
-        let out = process.stdout.take().expect("a pipe");
-        scope.spawn(move || self.enter_all(Source::Reader(kind), BufReader::new(out)));
-        Reader {
-            stdin: process.stdin.take(),
-            process,
-        }
-    }
-
-    fn end_reader(&self, kind: usize, process: &mut Child) {
-        let deadline = Instant::now() + PATIENCE;
-        let outcome = loop {
-            match process.try_wait().expect("a child") {
-                Some(status) if status.success() => return,
-                Some(status) => break format!("it ended: {status}"),
-                None if Instant::now() > deadline => {
-                    let _ = process.kill();
-                    let _ = process.wait();
-                    break "it does not end".to_owned();
-                }
-                None => thread::sleep(Duration::from_millis(5)),
-            }
-        };
-        self.board().find_failed(Source::Reader(kind), &outcome);
-    }
-
-    fn enter_all(&self, from: Source, out: impl BufRead) {
-        for line in out.lines().map_while(|line| line.ok()) {
-            let mut board = self.board();
-            match line.parse::<Report>() {
-                Ok(report) => board.enter(from, report),
-                Err(what) => board.find_failed(from, &what),
-            }
-        }
-    }
-
-    /// Tells how it goes, until time is up or a reader is stuck.
-    fn watch(&self, length: &Length) {
-        let started = Instant::now();
-        let mut progress = [(0, 0, started); KINDS.len()];
-        let mut told = 0;
-        loop {
-            thread::sleep(Duration::from_millis(100));
-            let elapsed = started.elapsed();
-            if elapsed >= length.at_most
-                || elapsed >= length.at_least && self.lacks(&length.minimum).is_empty()
-            {
-                return;
-            }
-            if elapsed.as_secs() > told {
-                told = elapsed.as_secs();
-                self.tell(told);
-            }
-            if self.is_stuck(&mut progress) {
-                return;
-            }
-        }
-    }
-
-    fn tell(&self, seconds: u64) {
-        let laps = self.laps();
-        let board = self.board();
-        println!(
-            "{seconds} s: {} written, {} read, {laps} laps, {} gaps, {} kills, {} wrong, {} corrupt",
-            board.newest,
-            board.read.iter().sum::<u64>(),
-            board.gaps,
-            board.kills,
-            board.wrong,
-            board.corrupt,
-        );
-    }
-
-    /// Whether a reader has had something to read for long, and has read nothing.
-    fn is_stuck(&self, progress: &mut [(u64, u64, Instant)]) -> bool {
-        let mut board = self.board();
-        let now = Instant::now();
-        for (kind, (read, newest, since)) in progress.iter_mut().enumerate() {
-            if board.read[kind] != *read || board.newest == *newest {
-                (*read, *newest, *since) = (board.read[kind], board.newest, now);
-            } else if now - *since > PATIENCE {
-                board.find_failed(Source::Reader(kind), "it is stuck");
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Reads what is retained in the end, when nobody writes any more.
-    fn check_what_is_left(&self) {
-        let checker = Source::Reader(0);
-        let client = Client::new("");
-        let pool = PoolRef::Path(self.path.clone());
-        let checked = || -> Result<()> {
-            let report = client.verify_pool(&pool)?;
-            for issue in report.issues {
-                let what = format!("verify, in the end: {issue:?}");
-                self.board().enter(checker, Report::Corrupt(what));
-            }
-            let pool = client.open_pool(&pool)?;
-            let retained = TailOptions {
-                start: Start::Oldest,
-                follow: false,
-                ..TailOptions::default()
-            };
-            let mut newest = 0;
-            let mut inspector = Inspector::default();
-            for message in pool.tail(retained)? {
-                let message = message?;
-                let (seq, inspected) = (message.seq(), inspector.inspect(&message));
-                let mut board = self.board();
-                match inspected {
-                    Ok(identity) => board.identify(checker, seq, identity.writer, identity.count),
-                    Err(what) => board.find_wrong(checker, &what),
-                }
-                newest = seq;
-            }
-            let mut board = self.board();
-            if newest < board.newest {
-                let what = format!("{newest} is newest, and {} acknowledged", board.newest);
-                board.find_wrong(checker, &what);
-            }
-            board.newest = newest;
-            Ok(())
-        };
-        if let Err(error) = checked() {
-            self.board().enter(checker, Report::of(&error));
-        }
-    }
-
-    fn judge(&self, minimum: &Minimum, elapsed: Duration) -> ExitCode {
-        let lacks = self.lacks(minimum);
-        let laps = self.laps();
-        let board = self.board();
-        println!(
-            "torture: {:.0} s, {WRITERS} writers, {} readers, a pool of {} KiB, messages of 8 to 24 KiB",
-            elapsed.as_secs_f64(),
-            KINDS.len(),
-            POOL_SIZE / 1024
-        );
-        println!(
-            "  written   {} messages, {} of them acknowledged",
-            board.newest, board.acknowledged
-        );
-        println!(
-            "  read      {} messages ({})",
-            board.read.iter().sum::<u64>(),
-            by_kind(&board.read)
-        );
-        println!("  laps      {laps} of the ring");
-        println!(
-            "  lapped    {} times, {} messages missed",
-            board.gaps, board.missed
-        );
-        println!("  kills     {}", board.kills);
-        println!("  wrong = {}", board.wrong);
-        println!("  corrupt = {}", board.corrupt);
-        for finding in board.findings.iter().chain(&lacks) {
-            println!("  FAILED: {finding}");
-        }
-        if board.wrong + board.corrupt + board.failed == 0 && lacks.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    }
-
-    /// What the run has done too little of.
-    fn lacks(&self, minimum: &Minimum) -> Vec<String> {
-        let laps = self.laps();
-        let board = self.board();
-        let reads = board.read.iter().sum();
-        let mut lacks: Vec<String> = [
-            ("laps", laps, minimum.laps),
-            ("reads", reads, minimum.reads),
-            ("kills", board.kills, minimum.kills),
-            ("gaps", board.gaps, 1),
-        ]
-        .iter()
-        .filter(|(_, done, needed)| done < needed)
-        .map(|(what, done, needed)| {
-            format!("{done} {what} are too few to mean anything; {needed} are needed")
-        })
-        .collect();
-        if board.read.contains(&0) {
-            lacks.push(format!("a reader read nothing: {}", by_kind(&board.read)));
-        }
-        lacks
-    }
-
-    /// How often the ring has been filled.
-    fn laps(&self) -> u64 {
-        let laps = || -> Result<u64> {
-            let file = MappedFile::open(&self.path, Access::ReadOnly, HEADER_SIZE)?;
-            let boot = boot_word(file.file())?.unwrap_or(0);
-            let size = file.size();
-            let recovery: Recovery<'_, FileLock> = Recovery::ReadOnly;
-            let pool = CorePool::open(file, size, boot, recovery)?;
-            // Positions start at one lap.
-            Ok(pool.newest()?.position / pool.geometry().ring_size - 1)
-        };
-        laps().unwrap_or_else(|error| {
-            self.board().enter(Source::Reader(0), Report::of(&error));
-            0
-        })
-    }
-
-    fn board(&self) -> MutexGuard<'_, Board> {
-        lock(&self.board)
-    }
-}
-
-struct Reader {
-    process: Child,
-    stdin: Option<ChildStdin>,
-}
-
-fn this_program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("a path"));
-    command.args(arguments).stdout(Stdio::piped());
-    command
-}
-
-fn kill(slot: &Mutex<Option<Child>>) {
-    // Nobody waits for it without this lock, so the process is still ours.
-    if let Some(process) = &mut *lock(slot) {
-        let _ = process.kill();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn by_kind(read: &[u64]) -> String {
-    let parts = KINDS.iter().zip(read);
-    parts
-        .map(|(kind, count)| format!("{kind} {count}"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path that is text")
 }
