@@ -6,7 +6,7 @@ PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,13 +16,17 @@ build: ## build plasmite and pls, optimised
 
 test: no-network ## run the test suite
 	$(CARGO) test --features internals
+	$(CARGO) test -p plasmite-fuzz -p plasmite-conformance
 	$(CARGO) test --no-default-features
+	scripts/library-users.sh
 
-# The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index.
+# The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index. Servers and their clients
+# find messages by the same calls as the rest, and are run where they sleep and wake.
+ON_POOLS = --lib --test api --test cli_local --test crash --test faults --test model --test torture
 test-variants: ## the suite without wake-ups, without an index, and with an index of noise
-	$(CARGO) test --features internals,no-wake
-	$(CARGO) test --features internals,no-index
-	$(CARGO) test --features internals,noisy-index
+	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve
+	$(CARGO) test --features internals,no-index $(ON_POOLS)
+	$(CARGO) test --features internals,noisy-index $(ON_POOLS)
 
 test-large: ## a follower of a pool of 1 GiB, optimised
 	$(CARGO) test --profile torture --features internals --test faults -- --ignored
@@ -42,7 +46,7 @@ demo: ## feed, follow, fetch and check real output of this machine
 crash: ## every state that a crash may leave, of processes and of power
 	PLASMITE_CRASH_FULL=1 $(CARGO) test --profile torture --features internals --test crash -- --nocapture
 
-torture: ## writers, readers and kill -9 on one small pool for SECONDS=60
+torture: ## processes under all that may happen to them and their pools, for SECONDS=60; a judge of the whole history
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
 conformance: ## run the cases of the specification on every surface; CASE=topic/name runs one
@@ -71,6 +75,21 @@ loom-deep: ## the same with at least PREEMPTIONS=3 in each model
 loom-mutants: ## check that the models notice each way to break the protocol
 	scripts/loom-mutants.sh
 
+fuzz: ## attack decoders, openers and readers of streams, each for SECONDS=60 (needs `make setup` and nightly)
+	fuzz/run.sh $(SECONDS)
+
+mutants: ## change the core in every small way, and check that its tests notice; goes on where it was cut
+	scripts/mutants.sh
+
+miri: ## pure code of the core and the codecs under Miri (needs nightly)
+	scripts/sanitize.sh miri
+
+asan: ## unit, fault and torture tests with AddressSanitizer (needs nightly)
+	scripts/sanitize.sh asan
+
+verify: ## the bounded form of every check of what the specification promises; docs/verification.md says what each reaches
+	scripts/verify.sh
+
 bench: ## measure against the floors of this machine, and write target/bench/report.json
 	$(CARGO) bench --bench ratios --features internals
 
@@ -91,11 +110,12 @@ deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources
 
 setup: ## install the tools that only some targets need
-	$(CARGO) install --locked cargo-deny
+	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
 
-install: build ## install plasmite and pls below PREFIX=/usr/local
+install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/plasmite target/release/pls $(DESTDIR)$(PREFIX)/bin
+	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built
 	$(CARGO) clean

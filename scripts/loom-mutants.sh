@@ -95,7 +95,10 @@ while IFS=$'\t' read -r site line; do
 done < <(sites)
 ((count > 10)) || { echo "only $count orderings were found" && exit 1; }
 
-# At the same place each time, so that cargo's cache is of use the next time, too.
+# At the same place each time, so that cargo's cache is of use the next time, too. Cargo takes what it has built there for
+# what it would build here, so none of it may stay.
+clean() { ${CARGO:-cargo} clean --quiet --profile loom -p plasmite -p plasmite-loom --target-dir "$target"; }
+trap clean EXIT
 for patch in loom/mutants/*.patch; do
     rm -rf "$tree"
     mkdir -p "$tree"

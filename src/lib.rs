@@ -27,6 +27,8 @@
 //! The default durability, [`Durability::Fast`], survives the end of the process but not power loss;
 //! [`Durability::Flush`] survives both. What exactly is promised is in `spec/`.
 
+#[doc(hidden)]
+pub mod abi;
 pub mod api;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::{Message, Timestamp};
+use crate::api::{Bounds, Message, PoolEntry, Timestamp};
 use crate::core::error::Error;
 
 /// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
@@ -42,6 +42,46 @@ pub(crate) fn serialize_envelope<S: Serializer>(
     )?;
     envelope.serialize_field("data", raw(message.data_json())?)?;
     envelope.end()
+}
+
+/// The pools of a directory: `{"pools":[...]}`.
+#[derive(Debug, Serialize)]
+pub struct PoolList {
+    pools: Vec<ListedPool>,
+}
+
+impl PoolList {
+    /// These pools, in this order.
+    pub fn new(entries: &[PoolEntry]) -> PoolList {
+        PoolList {
+            pools: entries.iter().map(ListedPool::new).collect(),
+        }
+    }
+}
+
+/// A pool of a [`PoolList`]. One that cannot be read carries its error, and no bounds.
+#[derive(Debug, Serialize)]
+struct ListedPool {
+    name: String,
+    path: String,
+    file_size: u64,
+    mtime: Timestamp,
+    bounds: Bounds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorFields>,
+}
+
+impl ListedPool {
+    fn new(entry: &PoolEntry) -> ListedPool {
+        ListedPool {
+            name: entry.name.clone(),
+            path: entry.path.to_string_lossy().into_owned(),
+            file_size: entry.file_size,
+            mtime: entry.mtime,
+            bounds: entry.bounds.as_ref().copied().unwrap_or_default(),
+            error: entry.bounds.as_ref().err().map(error_fields),
+        }
+    }
 }
 
 /// The body that reports an error: `{"error":{"kind":...,"message":...}}`, the rest where known.
@@ -236,6 +276,20 @@ mod tests {
                 .iter()
                 .all(|text| read_error(text.as_bytes()).is_none())
         );
+    }
+
+    #[test]
+    fn an_envelope_is_the_same_text_from_either_hand() {
+        let message = Message::default();
+        let mut out = Vec::new();
+        let (tags, data) = (message.tags_json(), message.data_json());
+        write_envelope(message.seq(), message.time(), tags, data, &mut out);
+        let expected =
+            r#"{"seq":0,"time":"1970-01-01T00:00:00.000000000Z","meta":{"tags":[]},"data":null}"#;
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+        let mut serializer = serde_json::Serializer::new(Vec::new());
+        serialize_envelope(&message, &mut serializer).expect("plain fields");
+        assert_eq!(serializer.into_inner(), expected.as_bytes());
     }
 
     #[test]

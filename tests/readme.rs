@@ -16,15 +16,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/verification.md",
     "conformance/README.md",
     "spec/v0/SPEC.md",
     "spec/api/v0/SPEC.md",
     "spec/remote/v0/SPEC.md",
+    "spec/abi/v0/SPEC.md",
     "spec/format/SPEC.md",
     "spec/protocol/SPEC.md",
     "spec/crash/SPEC.md",
@@ -94,22 +96,26 @@ fn every_session_of_the_spec_runs_as_it_is_shown() {
 /// An id that two clauses have names neither.
 #[test]
 fn every_clause_has_an_id_of_its_own() {
-    let mut ids = BTreeSet::new();
-    let specs = documents()
-        .into_iter()
-        .filter(|name| name.starts_with("spec/"));
-    for name in specs {
-        for line in read(&name).lines() {
-            let Some((id, _)) = line
-                .strip_prefix("**[")
-                .and_then(|rest| rest.split_once("]**"))
-            else {
-                continue;
-            };
-            assert!(ids.insert(id.to_owned()), "{name}: {id} is there twice");
-        }
+    let mut seen = BTreeSet::new();
+    for id in clause_ids() {
+        assert!(seen.insert(id.clone()), "{id} is there twice");
     }
-    assert!(ids.len() > 400, "only {} clauses were found", ids.len());
+    assert!(seen.len() > 400, "only {} clauses were found", seen.len());
+}
+
+#[test]
+fn the_account_of_what_is_checked_names_every_family_of_clauses() {
+    let text = read("docs/verification.md");
+    let promises = text.split("\n## ").nth(2).unwrap();
+    let rows = promises.lines().filter(|line| line.starts_with("| "));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase()))
+        .collect();
+    let ids = clause_ids();
+    let families: BTreeSet<&str> = ids.iter().map(|id| id.split('-').next().unwrap()).collect();
+    assert_eq!(named, families);
 }
 
 #[test]
@@ -169,6 +175,22 @@ fn documents() -> Vec<String> {
         .map(str::to_owned)
         .chain(decisions)
         .collect()
+}
+
+/// The ids of all clauses, in the order of the documents.
+fn clause_ids() -> Vec<String> {
+    let specs = DOCUMENTS
+        .into_iter()
+        .filter(|name| name.starts_with("spec/"));
+    let ids = specs.flat_map(|name| {
+        let text = read(name);
+        let ids = text.lines().filter_map(|line| {
+            let (id, _) = line.strip_prefix("**[")?.split_once("]**")?;
+            Some(id.to_owned())
+        });
+        ids.collect::<Vec<_>>()
+    });
+    ids.collect()
 }
 
 /// Whether this is the name of a file or directory of the project, and not a pattern or something else with a slash.

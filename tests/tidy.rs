@@ -439,6 +439,9 @@ const INTERNAL: &[(&str, usize, &str)] = &[
         "a panic, and the exit code when even reporting it panics",
     ),
     ("cli/output.rs", 1, "our own shapes always serialise"),
+    ("abi/mod.rs", 1, "our own shapes always serialise"),
+    ("abi/error.rs", 1, "a panic"),
+    ("abi/handle.rs", 1, "nobody opens so many handles"),
     (
         "serve/answer.rs",
         1,
@@ -531,6 +534,10 @@ fn unsafe_is_explained(source: &Source) -> Vec<String> {
 }
 
 fn nothing_shared_is_lent(source: &Source) -> Vec<String> {
+    // What a caller in C lends is its own memory, and no pool's.
+    if source.is_in("abi/") {
+        return vec![];
+    }
     source.idents(&[
         "from_raw_parts",
         "from_raw_parts_mut",
@@ -587,7 +594,7 @@ const FILE_LINES: usize = 700;
 
 /// Files that are longer, up to how many lines, and why.
 const LONG_FILES: &[(&str, usize, &str)] =
-    &[("core/json.rs", 740, "one scanner, and half of it is tests")];
+    &[("core/json.rs", 744, "one scanner, and half of it is tests")];
 
 const LONG_FILE: &str = include_str!("../Cargo.lock");
 
@@ -656,7 +663,10 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.ends_with("tests.rs") || self.path == "platform/spawned.rs"
+        const HELPERS: [&str; 2] = ["platform/spawned.rs", "platform/witness.rs"];
+        self.path.ends_with("tests.rs")
+            || self.path.contains("/tests/")
+            || HELPERS.contains(&self.path.as_str())
     }
 
     /// Where what ships has one of these words.

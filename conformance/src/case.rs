@@ -157,16 +157,22 @@ fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read(file: &Path, schema: &jsonschema::Validator) -> Result<Case> {
-    let value: Value = serde_json::from_slice(&fs::read(file)?)?;
-    if let Some(error) = schema.iter_errors(&value).next() {
-        bail!("{error} (at {})", error.instance_path());
-    }
-    let mut case: Case = serde_json::from_value(value)?;
+    let mut case = parse(&fs::read(file)?, schema)?;
     let part = |path: Option<&Path>| {
         let stem = path.and_then(Path::file_stem).unwrap_or_default();
         stem.to_string_lossy().into_owned()
     };
     case.name = format!("{}/{}", part(file.parent()), part(Some(file)));
+    Ok(case)
+}
+
+/// Reads the text of a case, which has no name yet.
+pub(crate) fn parse(text: &[u8], schema: &jsonschema::Validator) -> Result<Case> {
+    let value: Value = serde_json::from_slice(text)?;
+    if let Some(error) = schema.iter_errors(&value).next() {
+        bail!("{error} (at {})", error.instance_path());
+    }
+    let case: Case = serde_json::from_value(value)?;
     for clause in &case.negative {
         if !case.clauses.contains(clause) {
             bail!("`negative` names {clause}, which `clauses` does not");

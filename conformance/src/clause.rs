@@ -10,7 +10,15 @@ use regex::Regex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-const SPECS: [&str; 6] = ["v0", "api/v0", "remote/v0", "format", "protocol", "crash"];
+const SPECS: [&str; 7] = [
+    "v0",
+    "api/v0",
+    "remote/v0",
+    "abi/v0",
+    "format",
+    "protocol",
+    "crash",
+];
 
 static OPENING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* (.+)$").expect("a fixed expression")

@@ -516,6 +516,7 @@ mod tests {
         assert_eq!(HEADER["last"], (576, 8));
         assert_eq!(HEADER["immutable_crc"], (504, 8));
         assert_eq!(FRAME["frame_header_crc"], (40, 4));
-        assert_eq!(HEADER.len(), 10 + 12);
+        // The immutable part, the control words, and all that is reserved under one name.
+        assert_eq!(HEADER.len(), 10 + 12 + 1);
     }
 }

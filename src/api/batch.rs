@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::core::frame::Entry;
 use crate::core::json;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Receipt, Result};
 
 /// The tags of a message, as compact JSON text. Their order and repetitions are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,8 +129,15 @@ impl Batch {
         self.frame_bytes
     }
 
+    /// Appends the envelope of message `place`, counted from 0, to `out`: as it was stored according to `receipt`.
+    pub(crate) fn write_envelope(&self, place: usize, receipt: &Receipt, out: &mut Vec<u8>) {
+        if let Some((tags, data)) = self.texts().nth(place) {
+            let seq = receipt.first_seq + place as u64;
+            crate::wire::write_envelope(seq, receipt.time, tags, data, out);
+        }
+    }
+
     /// The tags, as a JSON array, and the data of each message.
-    #[cfg(any(feature = "serve", feature = "remote"))]
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         // Both are checked JSON text, and so UTF-8.
         let text = |bytes| std::str::from_utf8(bytes).unwrap_or("null");

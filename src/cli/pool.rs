@@ -8,11 +8,11 @@ use super::open::Target;
 use super::output::{self, style, visible};
 use super::size::show_size;
 use super::{Outcome, open};
-use crate::api::{Bounds, CreateOptions, PoolEntry, PoolInfo, Timestamp};
+use crate::api::{CreateOptions, PoolEntry, PoolInfo, Timestamp};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::echo::echo;
 use crate::policy;
-use crate::wire::{ErrorFields, error_fields};
+use crate::wire::{ErrorFields, PoolList, error_fields};
 
 pub(super) fn run(global: &Global, command: &PoolCommand) -> Outcome {
     match command {
@@ -63,9 +63,7 @@ fn list(global: &Global, args: &ListArgs) -> Outcome {
         Some(server) => list_server(args, server)?,
     };
     if wants_json(args.json) {
-        output::print_json(&List {
-            pools: entries.iter().map(ListLine::new).collect(),
-        })?;
+        output::print_json(&PoolList::new(&entries))?;
     } else {
         output::print_text(&list_text(&place, &entries))?;
     }
@@ -213,35 +211,6 @@ struct Deletion<'a> {
 struct Deleted {
     pool: String,
     path: String,
-}
-
-#[derive(Serialize)]
-struct List {
-    pools: Vec<ListLine>,
-}
-
-#[derive(Serialize)]
-struct ListLine {
-    name: String,
-    path: String,
-    file_size: u64,
-    mtime: String,
-    bounds: Bounds,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorFields>,
-}
-
-impl ListLine {
-    fn new(entry: &PoolEntry) -> ListLine {
-        ListLine {
-            name: entry.name.clone(),
-            path: entry.path.to_string_lossy().into_owned(),
-            file_size: entry.file_size,
-            mtime: entry.mtime.to_string(),
-            bounds: entry.bounds.as_ref().copied().unwrap_or_default(),
-            error: entry.bounds.as_ref().err().map(error_fields),
-        }
-    }
 }
 
 fn created_text(info: &PoolInfo) -> String {

@@ -109,6 +109,7 @@ impl Cursor {
         }
         let newest = pool.newest()?;
         let mut back = count - 1;
+        let mut reached = u64::MAX;
         loop {
             let first = newest.seq.saturating_sub(back).max(1);
             let Found::Frame(start) = pool.find(Key::Seq(first))? else {
@@ -122,8 +123,15 @@ impl Cursor {
                 Some(messages) if messages >= count || start.position <= oldest || first == 1 => {
                     return Ok(Cursor::before(&start));
                 }
-                // Holes took part of the range.
-                Some(messages) => back = back.saturating_add(count - messages),
+                // What was before the last start has gone since.
+                Some(_) if start.position >= reached => return Ok(Cursor::before(&start)),
+                // Holes took part of the range; what is short lies before them.
+                Some(messages) => {
+                    reached = start.position;
+                    let before = pool.seq_before(&start)?;
+                    let short = count - messages;
+                    back = newest.seq.saturating_sub(before).saturating_add(short - 1);
+                }
             }
         }
     }
@@ -273,6 +281,10 @@ impl<M: Memory> Pool<M> {
             if let Found::Frame(oldest) = self.find(Key::Seq(1))?
                 && oldest.position <= newest.position
             {
+                if oldest.seq > newest.seq {
+                    let what = "the newest message's seq is below that of the oldest";
+                    return Err(self.damaged(newest.position, what).seq(newest.seq));
+                }
                 return Ok(Some((oldest, newest)));
             }
         }
@@ -298,6 +310,33 @@ impl<M: Memory> Pool<M> {
                 }));
             }
         }
+    }
+
+    /// The greatest seq that a retained message before `frame` has, or 0 if there is none. A hole costs the logarithm of
+    /// its length: nothing in a frame leads back to the one before.
+    fn seq_before(&self, frame: &FrameHeader) -> Result<u64> {
+        let is_before = |seq| match self.find(Key::Seq(seq))? {
+            Found::Frame(found) => Ok(found.position < frame.position),
+            Found::Beyond(_) => Ok(false),
+        };
+        // There is a message before `frame` at `low` or later, and none at `high` or later.
+        let (mut low, mut high, mut step) = (0, frame.seq, 1u64);
+        while low == 0 && high > 1 {
+            let seq = frame.seq.saturating_sub(step).max(1);
+            match is_before(seq)? {
+                true => low = seq,
+                false => high = seq,
+            }
+            step = step.saturating_mul(2);
+        }
+        while high - low > 1 {
+            let seq = low + (high - low) / 2;
+            match is_before(seq)? {
+                true => low = seq,
+                false => high = seq,
+            }
+        }
+        Ok(low)
     }
 
     /// How many messages there are from `start` to `newest`; `None` if a writer got there first.

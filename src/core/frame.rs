@@ -284,6 +284,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_header_is_told_apart() {
+        let words = committed(&HEADER);
+        let with = |shift: u32, bits: u64| {
+            let mut words = words;
+            words[STATE_WORD as usize] ^= bits << shift;
+            FrameHeader::decode(&words, HEADER.position).unwrap_err()
+        };
+        assert_eq!([1, 0xFF].map(|bits| with(56, bits)), [NotAFrame::Mark; 2]);
+        assert_eq!([1, 0x80].map(|bits| with(48, bits)), [NotAFrame::Mark; 2]);
+        // The flags that there are lie under the checksum; the others are nobody's.
+        assert_eq!([1, 2].map(|bits| with(40, bits)), [NotAFrame::Crc; 2]);
+        assert_eq!([4, 0x80].map(|bits| with(40, bits)), [NotAFrame::Mark; 2]);
+        assert_eq!([1, 0x80].map(|bits| with(32, bits)), [NotAFrame::State; 2]);
+        assert_eq!([0, 31].map(|bit| with(bit, 1)), [NotAFrame::Crc; 2]);
+        let all = [
+            NotAFrame::Mark,
+            NotAFrame::Crc,
+            NotAFrame::Position,
+            NotAFrame::State,
+        ];
+        let words = [
+            "no frame header",
+            "checksum",
+            "another position",
+            "never completed",
+        ];
+        for (why, words) in all.into_iter().zip(words) {
+            assert!(why.describe().contains(words), "{why:?}");
+        }
+    }
+
+    #[test]
     fn payload_crc_covers_the_padding() {
         let entry = Entry {
             tags: b"[\"a\"]",

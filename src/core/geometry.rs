@@ -154,6 +154,51 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_may_be_as_large_as_any_file() {
+        assert!(Geometry::for_file(i64::MAX as u64, Some(0)).is_ok());
+        let error = Geometry::for_file(i64::MAX as u64 + 1, Some(0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn positions_go_round_the_ring() {
+        let g = Geometry::for_file(MIN_FILE_SIZE + 4, Some(10)).unwrap();
+        assert_eq!((g.index_offset, g.ring_offset), (4096, 4256));
+        assert_eq!((g.ring_size, g.ring_words()), (61_280, 7660));
+        assert_eq!((g.ring_word(), g.max_batch()), (532, 30_640));
+        assert_eq!(g.first_position(), 61_280);
+        let places = [0, 8, 61_272].map(|ahead| {
+            let at = 5 * g.ring_size + ahead;
+            (g.word_at(at), g.offset_at(at), g.bytes_to_wrap(at))
+        });
+        assert_eq!(
+            places,
+            [(532, 4256, 61_280), (533, 4264, 61_272), (8191, 65_528, 8),]
+        );
+        let can_be = |position| g.is_position(position);
+        assert_eq!(
+            [61_280, 61_288, 61_284, 61_272, 0].map(can_be),
+            [true, true, false, false, false]
+        );
+    }
+
+    #[test]
+    fn slots_are_taken_in_turn() {
+        let g = Geometry::for_file(MIN_FILE_SIZE, Some(10)).unwrap();
+        assert_eq!(
+            [0, 9, 10, 25].map(|seq| g.slot_word(seq)),
+            [Some(512), Some(530), Some(512), Some(522)]
+        );
+    }
+
+    #[test]
+    fn a_frame_takes_whole_words() {
+        assert_eq!([0, 1, 8, 9].map(padded), [0, 8, 8, 16]);
+        assert_eq!(frame_size(0, 0), 48);
+        assert_eq!(frame_size(1, 9), 48 + 8 + 16);
+    }
+
+    #[test]
     fn no_index_means_no_slot() {
         let g = Geometry::for_file(MIN_FILE_SIZE, Some(0)).unwrap();
         assert_eq!(g.slot_word(7), None);

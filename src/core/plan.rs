@@ -286,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn the_next_seq_is_no_hole() {
+        let before = before();
+        let plan = plan(&before, 2, Stamps::Next(100)).unwrap();
+        let stamps = [0, 1].map(|i| (plan.stamp(i).seq, plan.stamp(i).hole));
+        assert_eq!(stamps, [(10, false), (11, false)]);
+    }
+
+    #[test]
     fn given_stamps_flag_each_hole() {
         let given = [(10, 100), (12, 100), (13, 200)];
         let before = before();

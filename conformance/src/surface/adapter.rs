@@ -101,16 +101,19 @@ impl Drop for Adapter {
     }
 }
 
-/// The other side: answers what comes on standard input.
-pub(crate) fn answer_lines(surface: &mut dyn Surface) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
+/// The other side: answers each line of `requests` with one of `answers`.
+pub(crate) fn answer_lines(
+    surface: &mut dyn Surface,
+    requests: impl BufRead,
+    mut answers: impl Write,
+) -> Result<()> {
+    for line in requests.lines() {
         let request: Value = serde_json::from_str(&line?)?;
         let request = request.as_object().context("a request is an object")?;
         let mut answer = surface.call(request);
         answer["id"] = request.get("id").cloned().unwrap_or(json!(null));
-        writeln!(stdout, "{answer}")?;
-        stdout.flush()?;
+        writeln!(answers, "{answer}")?;
+        answers.flush()?;
     }
     Ok(())
 }

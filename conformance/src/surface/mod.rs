@@ -9,6 +9,7 @@ mod http;
 mod tail;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -186,7 +187,17 @@ pub(crate) fn serve_protocol(
         Kind::ApiRemote => Box::new(api_remote::ApiRemote::new(url.context("no URL")?, token)?),
         _ => bail!("only `api` and `api-remote` answer the protocol"),
     };
-    adapter::answer_lines(&mut *surface)
+    let (stdin, stdout) = (std::io::stdin().lock(), std::io::stdout().lock());
+    adapter::answer_lines(&mut *surface, stdin, stdout)
+}
+
+/// Answers the adapter protocol by the library, over any two streams.
+pub(crate) fn answer_by_library(
+    pools: &Path,
+    requests: impl BufRead,
+    answers: impl Write,
+) -> Result<()> {
+    adapter::answer_lines(&mut api::Api::new(pools), requests, answers)
 }
 
 /// A member of a request that is text.

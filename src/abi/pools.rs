@@ -1,0 +1,227 @@
+//! Calls on clients and pools.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+
+use super::argument::{Out, flag, path, pool_ref, sized};
+use super::buffer::plsm_buf_t;
+use super::error::{answer, plsm_error_t};
+use super::{CLIENTS, POOLS, json, plsm_client_t, plsm_pool_t};
+use crate::wire::PoolList;
+use crate::{Client, CreateOptions, Result};
+
+/// How a pool is created. Set all of it to zero, then `struct_size`, then what you want.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct plsm_create_options_t {
+    /// `sizeof(plsm_create_options_t)`.
+    pub struct_size: u32,
+    /// Whether `index_capacity` counts.
+    pub has_index_capacity: u32,
+    /// The size of the file in bytes; 0 for 1 MiB.
+    pub size_bytes: u64,
+    /// How many slots the index has, if `has_index_capacity` is 1; 0 for no index.
+    pub index_capacity: u64,
+}
+
+/// Gives a client of the pools in a directory, which need not be there yet. Free it with `plsm_client_free`.
+///
+/// # Safety
+///
+/// As the header says: `pool_dir` is null or text, `out` and `err` are null or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_client_new(
+    pool_dir: *const c_char,
+    out: *mut *mut plsm_client_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let out = Out::new(out, "place for the client", ptr::null_mut())?;
+        out.set(CLIENTS.insert(Client::new(path(pool_dir, "pool directory")?))?);
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// Creates a pool of `size_bytes`, 0 for the default, and opens it. Free it with `plsm_pool_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_create(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    size_bytes: u64,
+    out: *mut *mut plsm_pool_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let options = CreateOptions {
+            size_bytes: (size_bytes != 0).then_some(size_bytes),
+            ..CreateOptions::default()
+        };
+        create(client, pool, options, out)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// As `plsm_pool_create`, with options.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_create_ex(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    options: *const plsm_create_options_t,
+    out: *mut *mut plsm_pool_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let smallest = size_of::<plsm_create_options_t>();
+        let given: plsm_create_options_t = sized(options, smallest, "options of a pool")?;
+        let has_index = flag(given.has_index_capacity, "value of `has_index_capacity`")?;
+        let options = CreateOptions {
+            size_bytes: (given.size_bytes != 0).then_some(given.size_bytes),
+            index_capacity: has_index.then_some(given.index_capacity),
+        };
+        create(client, pool, options, out)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// Opens a pool to append to it and to read it. Free it with `plsm_pool_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_open(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    out: *mut *mut plsm_pool_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
+        let pool = CLIENTS.get(client)?.open_pool(&pool_ref(pool)?)?;
+        out.set(POOLS.insert(pool)?);
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// Opens a pool to read it, which needs no right to write it. Free it with `plsm_pool_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_open_to_read(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    out: *mut *mut plsm_pool_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
+        let pool = CLIENTS.get(client)?.open_pool_to_read(&pool_ref(pool)?)?;
+        out.set(POOLS.insert(pool)?);
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// Deletes a pool. Whoever has it open is told at the next call.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_delete(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        CLIENTS.get(client)?.delete_pool(&pool_ref(pool)?)?;
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// The pools of a directory, as one JSON object `{"pools":[...]}`, sorted by name. One that cannot be read has an `error`
+/// and hides no other. Free it with `plsm_buf_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_list_json(
+    client: *const plsm_client_t,
+    out_list: *mut plsm_buf_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let out = Out::new(out_list, "buffer for the list", plsm_buf_t::EMPTY)?;
+        out.set(json(&PoolList::new(&CLIENTS.get(client)?.list_pools()?))?);
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// What there is to know of a pool, as one JSON object: name, path, sizes, bounds, metrics. Free it with `plsm_buf_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_info_json(
+    pool: *const plsm_pool_t,
+    out_info: *mut plsm_buf_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    let call = || unsafe {
+        let out = Out::new(out_info, "buffer for the info", plsm_buf_t::EMPTY)?;
+        out.set(json(&POOLS.get(pool)?.info()?)?);
+        Ok(0)
+    };
+    // SAFETY: as for this function.
+    unsafe { answer(err, call) }
+}
+
+/// # Safety
+///
+/// As for `plsm_pool_create`.
+unsafe fn create(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    options: CreateOptions,
+    out: *mut *mut plsm_pool_t,
+) -> Result<c_int> {
+    // SAFETY: as for this function.
+    let (out, reference) = unsafe {
+        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
+        (out, pool_ref(pool)?)
+    };
+    let pool = CLIENTS.get(client)?.create_pool(&reference, options)?;
+    out.set(POOLS.insert(pool)?);
+    Ok(0)
+}
