@@ -82,6 +82,7 @@ fn a_recovery_ends_before_a_frame_that_does_not_follow() {
         forge(&pool, &header);
         let kept = pool.examine().unwrap();
         assert_eq!(kept.newest_seq, 9, "{what}");
+        assert_eq!(kept.control.intent, newest.position, "{what}");
         assert_eq!(kept.seq_floor, header.seq.max(9), "{what}");
     }
     // What does follow is kept: one that repeats the time, one that flags the seqs that are missing before it.
