@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
 
-use crate::{Durability, Error, ErrorKind, GapPolicy, PoolRef, Result, Tags};
+use crate::{Durability, Error, ErrorKind, GapPolicy, PoolRef, Result};
 
 /// Somewhere that a result goes to. It is emptied first, so that a failed call leaves nothing in it.
 pub(super) struct Out<T>(*mut T);
@@ -111,14 +111,6 @@ pub(super) unsafe fn tags(first: *const *const c_char, count: usize) -> Result<V
         .collect()
 }
 
-/// # Safety
-///
-/// As for [`tags`].
-pub(super) unsafe fn tags_of_message(first: *const *const c_char, count: usize) -> Result<Tags> {
-    // SAFETY: as for this function.
-    unsafe { tags(first, count) }.map(Tags::new)
-}
-
 pub(super) fn durability(number: u32) -> Result<Durability> {
     match number {
         0 => Ok(Durability::Fast),
@@ -135,12 +127,12 @@ pub(super) fn gap_policy(number: u32) -> Result<GapPolicy> {
     }
 }
 
-/// Whether a flag is set.
-pub(super) fn flag(number: u32, what: &str) -> Result<bool> {
+/// Whether the flag of this name is set.
+pub(super) fn flag(number: u32, name: &str) -> Result<bool> {
     match number {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(no_such(what, number, "0 or 1")),
+        _ => Err(no_such(&format!("value of `{name}`"), number, "0 or 1")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use super::argument::Out;
 use crate::policy::abi_code;
 use crate::{Error, ErrorKind, Result};
 
@@ -102,6 +103,28 @@ pub(super) unsafe fn answer(
         unsafe { err.write(error) };
     }
     status
+}
+
+/// As [`answer`], for a call that gives a value: it goes to `out`, which is `empty` unless the call succeeds.
+///
+/// # Safety
+///
+/// `err` and `out` are null or may be written to.
+pub(super) unsafe fn give<T>(
+    err: *mut *mut plsm_error_t,
+    out: *mut T,
+    what: &str,
+    empty: T,
+    call: impl FnOnce() -> Result<T>,
+) -> c_int {
+    // SAFETY: as for this function.
+    unsafe {
+        answer(err, || {
+            let out = Out::new(out, what, empty)?;
+            out.set(call()?);
+            Ok(0)
+        })
+    }
 }
 
 #[cold]

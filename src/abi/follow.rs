@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::argument::{Out, sized};
 use super::buffer::plsm_buf_t;
-use super::error::{answer, plsm_error_t};
+use super::error::{answer, give, plsm_error_t};
 use super::stream::{
     FIRST_SIZE, OutEvent, Stream, plsm_event_t, plsm_stream_options_t, tail_options,
 };
@@ -31,24 +31,21 @@ pub unsafe extern "C" fn plsm_stream_open(
     out: *mut *mut plsm_stream_t,
     err: *mut *mut plsm_error_t,
 ) -> c_int {
-    // SAFETY: as for this function.
-    let call = || unsafe {
-        open_stream(
-            pool,
-            &plsm_stream_options_t {
-                since_seq: since,
-                has_since,
-                max_messages: max,
-                has_max,
-                timeout_ms,
-                has_timeout,
-                ..plsm_stream_options_t::default()
-            },
-            out,
-        )
+    let options = plsm_stream_options_t {
+        since_seq: since,
+        has_since,
+        max_messages: max,
+        has_max,
+        timeout_ms,
+        has_timeout,
+        ..plsm_stream_options_t::default()
     };
     // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the stream", ptr::null_mut(), || {
+            open_stream(pool, &options)
+        })
+    }
 }
 
 /// As `plsm_stream_open`, with all options.
@@ -64,15 +61,11 @@ pub unsafe extern "C" fn plsm_stream_open_ex(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        open_stream(
-            pool,
-            &sized(options, FIRST_SIZE, "options of a stream")?,
-            out,
-        )
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the stream", ptr::null_mut(), || {
+            open_stream(pool, &sized(options, FIRST_SIZE, "options of a stream")?)
+        })
+    }
 }
 
 /// Waits for the next message, passing over what is missing: 1 with its envelope in `out_message`, 0 at the end, -1 for an
@@ -88,18 +81,15 @@ pub unsafe extern "C" fn plsm_stream_next(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_message, "buffer for the message", plsm_buf_t::EMPTY)?;
-        Ok(match STREAMS.get(stream)?.next()? {
-            Some(message) => {
-                out.set(message);
-                1
-            }
-            None => 0,
+    unsafe {
+        answer(err, || {
+            let out = Out::new(out_message, "buffer for the message", plsm_buf_t::EMPTY)?;
+            let next = STREAMS.get(stream)?.next()?;
+            let status = next.is_some().into();
+            out.set(next.unwrap_or(plsm_buf_t::EMPTY));
+            Ok(status)
         })
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    }
 }
 
 /// Waits for what comes next, for at most `wait_ms` (`UINT64_MAX`: as long as it takes), and says of it what
@@ -116,14 +106,14 @@ pub unsafe extern "C" fn plsm_stream_read(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let mut out = OutEvent::new(out_event)?;
-        let patience = (wait_ms != u64::MAX).then(|| Duration::from_millis(wait_ms));
-        out.set(STREAMS.get(stream)?.read(patience)?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        answer(err, || {
+            let mut out = OutEvent::new(out_event)?;
+            let patience = (wait_ms != u64::MAX).then(|| Duration::from_millis(wait_ms));
+            out.set(STREAMS.get(stream)?.read(patience)?);
+            Ok(0)
+        })
+    }
 }
 
 /// The seq to begin another stream at that goes on where this one is.
@@ -138,13 +128,11 @@ pub unsafe extern "C" fn plsm_stream_next_seq(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_seq, "place for the seq", 0)?;
-        out.set(STREAMS.get(stream)?.next_seq());
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out_seq, "place for the seq", 0, || {
+            Ok(STREAMS.get(stream)?.next_seq())
+        })
+    }
 }
 
 /// Ends a stream from any thread. One that waits on it gets the end.
@@ -157,28 +145,25 @@ pub unsafe extern "C" fn plsm_stream_cancel(
     stream: *const plsm_stream_t,
     err: *mut *mut plsm_error_t,
 ) -> c_int {
-    let call = || {
-        STREAMS.get(stream)?.cancel();
-        Ok(0)
-    };
     // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        answer(err, || {
+            STREAMS.get(stream)?.cancel();
+            Ok(0)
+        })
+    }
 }
 
+/// A handle of a stream with these options.
+///
 /// # Safety
 ///
-/// As for `plsm_stream_open_ex`.
+/// Their tags are as for `argument::tags`.
 unsafe fn open_stream(
     pool: *const plsm_pool_t,
     options: &plsm_stream_options_t,
-    out: *mut *mut plsm_stream_t,
-) -> Result<c_int> {
+) -> Result<*mut plsm_stream_t> {
     // SAFETY: as for this function.
-    let (out, options) = unsafe {
-        let out = Out::new(out, "place for the stream", ptr::null_mut())?;
-        (out, tail_options(options)?)
-    };
-    let stream = Stream::open(&*POOLS.get(pool)?, options)?;
-    out.set(STREAMS.insert(stream)?);
-    Ok(0)
+    let options = unsafe { tail_options(options) }?;
+    STREAMS.insert(Stream::open(&*POOLS.get(pool)?, options)?)
 }

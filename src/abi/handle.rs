@@ -3,10 +3,10 @@
 //! Nothing is ever where a handle points, and none is given out twice, so one that was freed, or that is of another
 //! kind, is found out and not followed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -19,14 +19,14 @@ static NEXT: AtomicUsize = AtomicUsize::new(STEP);
 pub(super) struct Table<T> {
     /// What a handle of this table is called in an error.
     what: &'static str,
-    open: LazyLock<RwLock<HashMap<usize, Arc<T>>>>,
+    open: RwLock<BTreeMap<usize, Arc<T>>>,
 }
 
 impl<T> Table<T> {
     pub(super) const fn new(what: &'static str) -> Table<T> {
         Table {
             what,
-            open: LazyLock::new(RwLock::default),
+            open: RwLock::new(BTreeMap::new()),
         }
     }
 

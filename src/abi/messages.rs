@@ -2,12 +2,12 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::argument::{self, Out, row, tags_of_message};
+use super::argument::{self, row, tags};
 use super::buffer::plsm_buf_t;
-use super::error::{answer, plsm_error_t};
+use super::error::{answer, give, plsm_error_t};
 use super::stream::envelope;
 use super::{PLSM_DURABILITY_FAST, PLSM_DURABILITY_FLUSH, POOLS, plsm_pool_t};
-use crate::{Batch, Durability, Timestamp};
+use crate::{Batch, Durability, Receipt, Result, Tags, Timestamp};
 
 /// A message of a batch.
 #[repr(C)]
@@ -61,20 +61,23 @@ pub unsafe extern "C" fn plsm_pool_append_json(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_message, "buffer for the message", plsm_buf_t::EMPTY)?;
-        let pool = POOLS.get(pool)?;
-        let mut batch = Batch::new();
-        let data = row(json, len, "data")?;
-        batch.push_json(data, &tags_of_message(tags, tag_count)?)?;
-        let receipt = pool.append_batch(&batch, argument::durability(durability)?)?;
-        let mut text = Vec::new();
-        batch.write_envelope(0, &receipt, &mut text);
-        out.set(plsm_buf_t::holding(text));
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(
+            err,
+            out_message,
+            "buffer for the message",
+            plsm_buf_t::EMPTY,
+            || {
+                let pool = POOLS.get(pool)?;
+                let mut batch = Batch::new();
+                push(&mut batch, (json, len), (tags, tag_count))?;
+                let receipt = pool.append_batch(&batch, argument::durability(durability)?)?;
+                let mut text = Vec::new();
+                batch.write_envelope(&receipt, &mut text);
+                Ok(plsm_buf_t::holding(text))
+            },
+        )
+    }
 }
 
 /// Appends all of these messages, in order, or none: they become visible together. If any of them has a seq or a time,
@@ -93,38 +96,32 @@ pub unsafe extern "C" fn plsm_pool_append_batch(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(
+    unsafe {
+        give(
+            err,
             out_receipt,
             "place for the receipt",
             plsm_receipt_t::default(),
-        )?;
-        let pool = POOLS.get(pool)?;
-        let durability = argument::durability(durability)?;
-        let entries = row(entries, entry_count, "entries")?;
-        let mut batch = Batch::new();
-        for entry in entries {
-            let data = row(entry.json, entry.len, "data")?;
-            batch.push_json(data, &tags_of_message(entry.tags, entry.tag_count)?)?;
-        }
-        let receipt = match stamps(entries) {
-            None => pool.append_batch(&batch, durability)?,
-            Some(stamps) => pool.append_batch_at(&batch, &stamps, durability)?,
-        };
-        out.set(plsm_receipt_t {
-            first_seq: receipt.first_seq,
-            last_seq: receipt.last_seq,
-            time_ns: receipt.time.as_nanos(),
-            durability: match receipt.durability {
-                Durability::Fast => PLSM_DURABILITY_FAST,
-                Durability::Flush => PLSM_DURABILITY_FLUSH,
+            || {
+                let pool = POOLS.get(pool)?;
+                let durability = argument::durability(durability)?;
+                let entries = row(entries, entry_count, "entries")?;
+                let mut batch = Batch::new();
+                for entry in entries {
+                    push(
+                        &mut batch,
+                        (entry.json, entry.len),
+                        (entry.tags, entry.tag_count),
+                    )?;
+                }
+                let receipt = match stamps(entries) {
+                    None => pool.append_batch(&batch, durability)?,
+                    Some(stamps) => pool.append_batch_at(&batch, &stamps, durability)?,
+                };
+                Ok(plsm_receipt_t::of(&receipt))
             },
-            reserved: 0,
-        });
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+        )
+    }
 }
 
 /// Makes everything that was appended so far survive loss of power.
@@ -137,12 +134,13 @@ pub unsafe extern "C" fn plsm_pool_flush(
     pool: *const plsm_pool_t,
     err: *mut *mut plsm_error_t,
 ) -> c_int {
-    let call = || {
-        POOLS.get(pool)?.flush()?;
-        Ok(0)
-    };
     // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        answer(err, || {
+            POOLS.get(pool)?.flush()?;
+            Ok(0)
+        })
+    }
 }
 
 /// Gives the message `seq`, as its envelope. Free it with `plsm_buf_free`.
@@ -158,13 +156,50 @@ pub unsafe extern "C" fn plsm_pool_get_json(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_message, "buffer for the message", plsm_buf_t::EMPTY)?;
-        out.set(envelope(&POOLS.get(pool)?.get(seq)?));
-        Ok(0)
-    };
+    unsafe {
+        give(
+            err,
+            out_message,
+            "buffer for the message",
+            plsm_buf_t::EMPTY,
+            || Ok(envelope(&POOLS.get(pool)?.get(seq)?)),
+        )
+    }
+}
+
+impl plsm_receipt_t {
+    fn of(receipt: &Receipt) -> plsm_receipt_t {
+        plsm_receipt_t {
+            first_seq: receipt.first_seq,
+            last_seq: receipt.last_seq,
+            time_ns: receipt.time.as_nanos(),
+            durability: match receipt.durability {
+                Durability::Fast => PLSM_DURABILITY_FAST,
+                Durability::Flush => PLSM_DURABILITY_FLUSH,
+            },
+            reserved: 0,
+        }
+    }
+}
+
+/// Adds a message to a batch: its data, and its tags, each by the first and how many there are.
+///
+/// # Safety
+///
+/// The data is as for `argument::row`, the tags are as for `argument::tags`.
+unsafe fn push(
+    batch: &mut Batch,
+    data: (*const u8, usize),
+    given_tags: (*const *const c_char, usize),
+) -> Result<()> {
     // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    let (data, tags) = unsafe {
+        (
+            row(data.0, data.1, "data")?,
+            tags(given_tags.0, given_tags.1)?,
+        )
+    };
+    batch.push_json(data, &Tags::new(tags))
 }
 
 /// The stamps of a batch, if any of its messages has one.

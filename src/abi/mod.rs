@@ -21,9 +21,9 @@ use std::ptr;
 
 use serde::Serialize;
 
-use argument::{Out, is_null};
+use argument::is_null;
 use buffer::plsm_buf_t;
-use error::{OwnedError, answer, plsm_error_t};
+use error::{OwnedError, give, plsm_error_t};
 use handle::Table;
 use stream::Stream;
 
@@ -161,15 +161,18 @@ pub unsafe extern "C" fn plsm_error_json(
     out_json: *mut plsm_buf_t,
 ) -> c_int {
     // SAFETY: as for this function; every error of this library is the public part of such a box.
-    let call = || unsafe {
-        let out = Out::new(out_json, "buffer for the error", plsm_buf_t::EMPTY)?;
-        let error = error.cast::<OwnedError>().as_ref();
-        let error = error.ok_or_else(|| is_null("error"))?;
-        out.set(json(&error_body(error.error()))?);
-        Ok(0)
-    };
-    // SAFETY: null is passed over.
-    unsafe { answer(ptr::null_mut(), call) }
+    unsafe {
+        give(
+            ptr::null_mut(),
+            out_json,
+            "buffer for the error",
+            plsm_buf_t::EMPTY,
+            || {
+                let error = error.cast::<OwnedError>().as_ref();
+                json(&error_body(error.ok_or_else(|| is_null("error"))?.error()))
+            },
+        )
+    }
 }
 
 fn json(value: &impl Serialize) -> Result<plsm_buf_t> {

@@ -1,14 +1,15 @@
 //! Calls on clients and pools.
 
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 use std::ptr;
 
-use super::argument::{Out, flag, path, pool_ref, sized};
+use super::argument::{flag, path, pool_ref, sized};
 use super::buffer::plsm_buf_t;
-use super::error::{answer, plsm_error_t};
+use super::error::{answer, give, plsm_error_t};
 use super::{CLIENTS, POOLS, json, plsm_client_t, plsm_pool_t};
 use crate::wire::PoolList;
-use crate::{Client, CreateOptions, Result};
+use crate::{Client, CreateOptions, Pool, PoolRef, Result};
 
 /// How a pool is created. Set all of it to zero, then `struct_size`, then what you want.
 #[repr(C)]
@@ -24,6 +25,9 @@ pub struct plsm_create_options_t {
     pub index_capacity: u64,
 }
 
+/// The size of the structure when it was first published.
+const FIRST_SIZE: usize = offset_of!(plsm_create_options_t, index_capacity) + size_of::<u64>();
+
 /// Gives a client of the pools in a directory, which need not be there yet. Free it with `plsm_client_free`.
 ///
 /// # Safety
@@ -36,13 +40,11 @@ pub unsafe extern "C" fn plsm_client_new(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out, "place for the client", ptr::null_mut())?;
-        out.set(CLIENTS.insert(Client::new(path(pool_dir, "pool directory")?))?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the client", ptr::null_mut(), || {
+            CLIENTS.insert(Client::new(path(pool_dir, "pool directory")?))
+        })
+    }
 }
 
 /// Creates a pool of `size_bytes`, 0 for the default, and opens it. Free it with `plsm_pool_free`.
@@ -58,16 +60,18 @@ pub unsafe extern "C" fn plsm_pool_create(
     out: *mut *mut plsm_pool_t,
     err: *mut *mut plsm_error_t,
 ) -> c_int {
-    // SAFETY: as for this function.
-    let call = || unsafe {
-        let options = CreateOptions {
-            size_bytes: (size_bytes != 0).then_some(size_bytes),
-            ..CreateOptions::default()
-        };
-        create(client, pool, options, out)
+    let options = CreateOptions {
+        size_bytes: (size_bytes != 0).then_some(size_bytes),
+        ..CreateOptions::default()
     };
     // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the pool", ptr::null_mut(), || {
+            opened(client, pool, |client, pool| {
+                client.create_pool(pool, options)
+            })
+        })
+    }
 }
 
 /// As `plsm_pool_create`, with options.
@@ -84,18 +88,14 @@ pub unsafe extern "C" fn plsm_pool_create_ex(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let smallest = size_of::<plsm_create_options_t>();
-        let given: plsm_create_options_t = sized(options, smallest, "options of a pool")?;
-        let has_index = flag(given.has_index_capacity, "value of `has_index_capacity`")?;
-        let options = CreateOptions {
-            size_bytes: (given.size_bytes != 0).then_some(given.size_bytes),
-            index_capacity: has_index.then_some(given.index_capacity),
-        };
-        create(client, pool, options, out)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the pool", ptr::null_mut(), || {
+            let options = create_options(sized(options, FIRST_SIZE, "options of a pool")?)?;
+            opened(client, pool, |client, pool| {
+                client.create_pool(pool, options)
+            })
+        })
+    }
 }
 
 /// Opens a pool to append to it and to read it. Free it with `plsm_pool_free`.
@@ -111,14 +111,11 @@ pub unsafe extern "C" fn plsm_pool_open(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
-        let pool = CLIENTS.get(client)?.open_pool(&pool_ref(pool)?)?;
-        out.set(POOLS.insert(pool)?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the pool", ptr::null_mut(), || {
+            opened(client, pool, Client::open_pool)
+        })
+    }
 }
 
 /// Opens a pool to read it, which needs no right to write it. Free it with `plsm_pool_free`.
@@ -134,14 +131,11 @@ pub unsafe extern "C" fn plsm_pool_open_to_read(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
-        let pool = CLIENTS.get(client)?.open_pool_to_read(&pool_ref(pool)?)?;
-        out.set(POOLS.insert(pool)?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(err, out, "place for the pool", ptr::null_mut(), || {
+            opened(client, pool, Client::open_pool_to_read)
+        })
+    }
 }
 
 /// Deletes a pool. Whoever has it open is told at the next call.
@@ -156,12 +150,12 @@ pub unsafe extern "C" fn plsm_pool_delete(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        CLIENTS.get(client)?.delete_pool(&pool_ref(pool)?)?;
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        answer(err, || {
+            CLIENTS.get(client)?.delete_pool(&pool_ref(pool)?)?;
+            Ok(0)
+        })
+    }
 }
 
 /// The pools of a directory, as one JSON object `{"pools":[...]}`, sorted by name. One that cannot be read has an `error`
@@ -177,13 +171,15 @@ pub unsafe extern "C" fn plsm_pool_list_json(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_list, "buffer for the list", plsm_buf_t::EMPTY)?;
-        out.set(json(&PoolList::new(&CLIENTS.get(client)?.list_pools()?))?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(
+            err,
+            out_list,
+            "buffer for the list",
+            plsm_buf_t::EMPTY,
+            || json(&PoolList::new(&CLIENTS.get(client)?.list_pools()?)),
+        )
+    }
 }
 
 /// What there is to know of a pool, as one JSON object: name, path, sizes, bounds, metrics. Free it with `plsm_buf_free`.
@@ -198,30 +194,37 @@ pub unsafe extern "C" fn plsm_pool_info_json(
     err: *mut *mut plsm_error_t,
 ) -> c_int {
     // SAFETY: as for this function.
-    let call = || unsafe {
-        let out = Out::new(out_info, "buffer for the info", plsm_buf_t::EMPTY)?;
-        out.set(json(&POOLS.get(pool)?.info()?)?);
-        Ok(0)
-    };
-    // SAFETY: as for this function.
-    unsafe { answer(err, call) }
+    unsafe {
+        give(
+            err,
+            out_info,
+            "buffer for the info",
+            plsm_buf_t::EMPTY,
+            || json(&POOLS.get(pool)?.info()?),
+        )
+    }
 }
 
+/// A handle of the pool that `open` gives for this reference.
+///
 /// # Safety
 ///
-/// As for `plsm_pool_create`.
-unsafe fn create(
+/// `reference` is as for `argument::text`.
+unsafe fn opened(
     client: *const plsm_client_t,
-    pool: *const c_char,
-    options: CreateOptions,
-    out: *mut *mut plsm_pool_t,
-) -> Result<c_int> {
+    reference: *const c_char,
+    open: impl FnOnce(&Client, &PoolRef) -> Result<Pool>,
+) -> Result<*mut plsm_pool_t> {
+    let client = CLIENTS.get(client)?;
     // SAFETY: as for this function.
-    let (out, reference) = unsafe {
-        let out = Out::new(out, "place for the pool", ptr::null_mut())?;
-        (out, pool_ref(pool)?)
-    };
-    let pool = CLIENTS.get(client)?.create_pool(&reference, options)?;
-    out.set(POOLS.insert(pool)?);
-    Ok(0)
+    let reference = unsafe { pool_ref(reference) }?;
+    POOLS.insert(open(&client, &reference)?)
+}
+
+fn create_options(given: plsm_create_options_t) -> Result<CreateOptions> {
+    let has_index = flag(given.has_index_capacity, "has_index_capacity")?;
+    Ok(CreateOptions {
+        size_bytes: (given.size_bytes != 0).then_some(given.size_bytes),
+        index_capacity: has_index.then_some(given.index_capacity),
+    })
 }

@@ -1,6 +1,7 @@
 //! Streams: a tail, and a way to end it from another thread.
 
 use std::ffi::c_char;
+use std::mem::offset_of;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,7 +63,7 @@ pub struct plsm_stream_options_t {
 }
 
 /// The size of the structure when it was first published.
-pub(super) const FIRST_SIZE: usize = std::mem::offset_of!(plsm_stream_options_t, since_time_ns);
+pub(super) const FIRST_SIZE: usize = offset_of!(plsm_stream_options_t, since_time_ns);
 
 impl Default for plsm_stream_options_t {
     fn default() -> plsm_stream_options_t {
@@ -111,7 +112,7 @@ pub struct plsm_event_t {
 }
 
 /// The size of an event when it was first published.
-const FIRST_EVENT_SIZE: usize = size_of::<plsm_event_t>();
+const FIRST_EVENT_SIZE: usize = offset_of!(plsm_event_t, reserved) + size_of::<u32>();
 
 /// A message is in `message`.
 pub const PLSM_EVENT_MESSAGE: u32 = 1;
@@ -145,12 +146,12 @@ impl OutEvent {
     /// `place` is null, or as many bytes as its first four say may be read and written there.
     pub(super) unsafe fn new(place: *mut plsm_event_t) -> Result<OutEvent> {
         // SAFETY: as for this function; an event has nothing but numbers and pointers.
-        let given = unsafe { sized(place, FIRST_EVENT_SIZE, "event") }?;
+        let given = unsafe { sized(place, FIRST_EVENT_SIZE, "members of the event") }?;
         let mut out = OutEvent {
             place,
             size: (given.struct_size as usize).min(size_of::<plsm_event_t>()),
         };
-        out.set(plsm_event_t::of(Next::Idle, &Message::default()));
+        out.set(plsm_event_t::IDLE);
         Ok(out)
     }
 
@@ -167,32 +168,36 @@ impl OutEvent {
 }
 
 impl plsm_event_t {
-    pub(super) fn of(next: Next, message: &Message) -> plsm_event_t {
-        let mut event = plsm_event_t {
-            struct_size: size_of::<plsm_event_t>() as u32,
-            kind: PLSM_EVENT_IDLE,
-            message: plsm_buf_t::EMPTY,
-            first_missing: 0,
-            last_missing: 0,
-            end_reason: 0,
-            reserved: 0,
-        };
+    const IDLE: plsm_event_t = plsm_event_t {
+        struct_size: size_of::<plsm_event_t>() as u32,
+        kind: PLSM_EVENT_IDLE,
+        message: plsm_buf_t::EMPTY,
+        first_missing: 0,
+        last_missing: 0,
+        end_reason: 0,
+        reserved: 0,
+    };
+
+    fn of(next: Next, message: &Message) -> plsm_event_t {
         match next {
-            Next::Message => {
-                event.kind = PLSM_EVENT_MESSAGE;
-                event.message = envelope(message);
-            }
-            Next::Gap(gap) => {
-                event.kind = PLSM_EVENT_GAP;
-                (event.first_missing, event.last_missing) = (gap.first, gap.last);
-            }
-            Next::Idle => {}
-            Next::End(reason) => {
-                event.kind = PLSM_EVENT_END;
-                event.end_reason = end_reason(reason);
-            }
+            Next::Message => plsm_event_t {
+                kind: PLSM_EVENT_MESSAGE,
+                message: envelope(message),
+                ..plsm_event_t::IDLE
+            },
+            Next::Gap(gap) => plsm_event_t {
+                kind: PLSM_EVENT_GAP,
+                first_missing: gap.first,
+                last_missing: gap.last,
+                ..plsm_event_t::IDLE
+            },
+            Next::Idle => plsm_event_t::IDLE,
+            Next::End(reason) => plsm_event_t {
+                kind: PLSM_EVENT_END,
+                end_reason: end_reason(reason),
+                ..plsm_event_t::IDLE
+            },
         }
-        event
     }
 }
 
@@ -282,29 +287,27 @@ pub(super) unsafe fn tail_options(given: &plsm_stream_options_t) -> Result<TailO
         return Err(Error::new(ErrorKind::Usage, "`reserved` is not zero")
             .hint("set the whole structure to zero before you fill it in"));
     }
-    let has = |number, what| flag(number, what);
     Ok(TailOptions {
         start: start(given)?,
-        until: has(given.has_until_time, "value of `has_until_time`")?
+        until: flag(given.has_until_time, "has_until_time")?
             .then(|| Timestamp::from_nanos(given.until_time_ns)),
         // SAFETY: as for this function.
         tags: unsafe { tags(given.tags, given.tag_count) }?,
-        max: has(given.has_max, "value of `has_max`")?.then_some(given.max_messages),
-        timeout: has(given.has_timeout, "value of `has_timeout`")?
+        max: flag(given.has_max, "has_max")?.then_some(given.max_messages),
+        timeout: flag(given.has_timeout, "has_timeout")?
             .then(|| Duration::from_millis(given.timeout_ms)),
-        follow: !has(given.no_follow, "value of `no_follow`")?,
+        follow: !flag(given.no_follow, "no_follow")?,
         gap_policy: gap_policy(given.gap_policy)?,
-        notify: !has(given.poll_only, "value of `poll_only`")?,
+        notify: !flag(given.poll_only, "poll_only")?,
     })
 }
 
 fn start(given: &plsm_stream_options_t) -> Result<Start> {
-    let seq = flag(given.has_since, "value of `has_since`")?.then_some(Start::Seq(given.since_seq));
-    let time = flag(given.has_since_time, "value of `has_since_time`")?
+    let seq = flag(given.has_since, "has_since")?.then_some(Start::Seq(given.since_seq));
+    let time = flag(given.has_since_time, "has_since_time")?
         .then(|| Start::Time(Timestamp::from_nanos(given.since_time_ns)));
-    let last =
-        flag(given.has_last, "value of `has_last`")?.then_some(Start::Last(given.last_messages));
-    let newest = flag(given.from_newest, "value of `from_newest`")?.then_some(Start::Newest);
+    let last = flag(given.has_last, "has_last")?.then_some(Start::Last(given.last_messages));
+    let newest = flag(given.from_newest, "from_newest")?.then_some(Start::Newest);
     let mut asked = [seq, time, last, newest].into_iter().flatten();
     let start = asked.next().unwrap_or(Start::Oldest);
     match asked.next() {

@@ -129,11 +129,10 @@ impl Batch {
         self.frame_bytes
     }
 
-    /// Appends the envelope of message `place`, counted from 0, to `out`: as it was stored according to `receipt`.
-    pub(crate) fn write_envelope(&self, place: usize, receipt: &Receipt, out: &mut Vec<u8>) {
-        if let Some((tags, data)) = self.texts().nth(place) {
-            let seq = receipt.first_seq + place as u64;
-            crate::wire::write_envelope(seq, receipt.time, tags, data, out);
+    /// Appends the envelope of the only message to `out`, as it was stored according to `receipt`.
+    pub(crate) fn write_envelope(&self, receipt: &Receipt, out: &mut Vec<u8>) {
+        if let Some((tags, data)) = self.texts().next() {
+            crate::wire::write_envelope(receipt.first_seq, receipt.time, tags, data, out);
         }
     }
 

@@ -33,7 +33,7 @@ use super::url_path::UrlPath;
 use crate::api::{
     Batch, Bounds, CreateOptions, Durability, Pool, PoolFile, PoolInfo, Receipt, Tags,
 };
-use crate::wire::{self, ErrorFields, error_fields};
+use crate::wire::{ErrorFields, error_fields};
 use crate::{Error, ErrorKind};
 
 /// All routes, and their description. [ROUTE-10]
@@ -327,9 +327,7 @@ async fn append(
     let open = server.pools.to_write(&name).await?;
     let (receipt, batch) = append_to(&server, &open, batch, durability).await?;
     let mut text = b"{\"message\":".to_vec();
-    if let Some((tags, data)) = batch.texts().next() {
-        wire::write_envelope(receipt.first_seq, receipt.time, tags, data, &mut text);
-    }
+    batch.write_envelope(&receipt, &mut text);
     text.extend_from_slice(format!(",\"durability\":\"{}\"}}", durability.name()).as_bytes());
     Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
 }

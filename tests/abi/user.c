@@ -148,6 +148,7 @@ static void streams(plsm_pool_t *pool) {
   options.has_since = 1;
   FAILS(PLSM_ERROR_USAGE, plsm_stream_open_ex(pool, &options, &stream, &err));
   options = (plsm_stream_options_t){.struct_size = 8};
+  stream = (plsm_stream_t *)1;
   FAILS(PLSM_ERROR_USAGE, plsm_stream_open_ex(pool, &options, &stream, &err));
   CHECK(stream == NULL);
   options = (plsm_stream_options_t){.struct_size = sizeof options, .gap_policy = 2};
@@ -221,7 +222,9 @@ static void misuse(plsm_client_t *client, plsm_pool_t *pool) {
   FAILS(PLSM_ERROR_USAGE, plsm_pool_create(client, NULL, 0, &no_pool, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_create(client, "x", 0, NULL, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_create(client, "x", 1, &no_pool, &err));
+  no_pool = (plsm_pool_t *)1;
   FAILS(PLSM_ERROR_USAGE, plsm_pool_create_ex(client, "x", NULL, &no_pool, &err));
+  CHECK(no_pool == NULL);
   FAILS(PLSM_ERROR_USAGE, plsm_pool_delete(NULL, "x", &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_delete(client, NULL, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_list_json(client, NULL, &err));
