@@ -42,7 +42,7 @@ pub fn check(data: &[u8]) {
 }
 
 /// A whole header for a file of this size.
-fn header(size: u64, slots: u16) -> Vec<u8> {
+pub fn header(size: u64, slots: u16) -> Vec<u8> {
     let geometry = Geometry::for_file(size, Some(u64::from(slots) % 2048))
         .expect("so many slots take less than half of any file");
     let header = Header {

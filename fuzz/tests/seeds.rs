@@ -9,10 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use plasmite::core::frame::{FrameHeader, STATE_WORD};
-use plasmite::core::geometry::Geometry;
-use plasmite::core::header::Header;
-use plasmite::core::layout::{FORMAT_VERSION, HEADER_SIZE, MIN_FILE_SIZE};
+use plasmite::core::layout::{FORMAT_VERSION, MIN_FILE_SIZE};
 use plasmite_fuzz::base::BASES;
+use plasmite_fuzz::header_open::header;
 use serde_json::{Map, Value, json};
 
 /// Inputs of a target, by their names.
@@ -118,18 +117,7 @@ fn frame_decode() -> Seeds {
 }
 
 fn header_open() -> Seeds {
-    let geometry = Geometry::for_file(MIN_FILE_SIZE, Some(128)).unwrap();
-    let header = Header {
-        uuid: [9; 16],
-        created: 1,
-        geometry,
-    };
-    let mut bytes: Vec<u8> = header
-        .encode()
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
-    bytes.resize(HEADER_SIZE as usize, 0);
+    let bytes = header(MIN_FILE_SIZE, 128);
     let mut seeds = vec![
         (
             "whole".to_owned(),

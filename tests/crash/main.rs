@@ -14,6 +14,7 @@
 
 mod judge;
 mod medium;
+#[path = "../support/random.rs"]
 mod random;
 mod recorder;
 mod run;

@@ -20,6 +20,7 @@ use plasmite::{
 };
 
 use crate::process::{Process, arguments, in_role, role, run_unprivileged};
+use crate::small_disk::on_small_disk;
 
 const SIZE: u64 = 256 * 1024;
 
@@ -238,15 +239,8 @@ fn creating_on_a_full_disk_fails_and_leaves_nothing() {
         return assert_disk_is_small(Path::new(&role[0]));
     }
     let directory = tempfile::tempdir().unwrap();
-    let mount = "mount -t tmpfs -o size=512k tmpfs \"$1\" || exit 98; shift; exec \"$@\"";
-    // In a mount namespace of its own, so that the mount goes with the process.
-    let mut command = Command::new("unshare");
-    command
-        .args(["--map-root-user", "--mount", "sh", "-c", mount, "sh"])
-        .arg(directory.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(arguments(test))
-        .stdout(Stdio::null());
+    let mut command = on_small_disk(directory.path(), 512 * 1024);
+    command.args(arguments(test)).stdout(Stdio::null());
     let like = in_role(test, &[directory.path().to_str().unwrap()]);
     command.envs(like.get_envs().filter_map(|(k, v)| Some((k, v?))));
     let status = match command.output() {

@@ -14,4 +14,6 @@ mod memory_use;
 mod overtaken_reader;
 mod paused_writer;
 mod process;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod watched;

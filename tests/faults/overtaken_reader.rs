@@ -128,16 +128,11 @@ fn a_view_is_given_up_when_its_pool_is_recovered() {
         let lap = half_a_lap(&pool);
         overtake(&pool, &lap);
         let left = Cell::new(None);
-        let before = |_: Access| match left.get() {
-            Some(0) => {
-                left.set(None);
-                // Opening to write recovers the pool; then everything in it is overwritten.
-                let pool = Client::new(directory.path()).open_pool(&name()).unwrap();
-                overtake(&pool, &lap);
-            }
-            Some(more) => left.set(Some(more - 1)),
-            None => {}
-        };
+        let before = once(&left, || {
+            // Opening to write recovers the pool; then everything in it is overwritten.
+            let pool = Client::new(directory.path()).open_pool(&name()).unwrap();
+            overtake(&pool, &lap);
+        });
         let view = open_view_watched(pool.path(), &before as &dyn Fn(Access));
         let newest = view.newest().unwrap();
         let mut frame = Frame::default();
@@ -162,14 +157,7 @@ fn overtake_at_loads(moments: impl Iterator<Item = u32>, read: impl Fn(&Watching
     overtake(&pool, &lap);
     for moment in moments {
         let left = Cell::new(None);
-        let before = |_: Access| match left.get() {
-            Some(0) => {
-                left.set(None);
-                overtake(&pool, &lap);
-            }
-            Some(more) => left.set(Some(more - 1)),
-            None => {}
-        };
+        let before = once(&left, || overtake(&pool, &lap));
         let watching = open_watched(pool.path(), &before as &dyn Fn(Access));
         left.set(Some(moment));
         read(&watching);
@@ -177,6 +165,18 @@ fn overtake_at_loads(moments: impl Iterator<Item = u32>, read: impl Fn(&Watching
             assert!(moment > 20, "there were only {moment} loads");
             return;
         }
+    }
+}
+
+/// Strikes when so many accesses as are `left` have gone by, and not again.
+fn once<'a>(left: &'a Cell<Option<u32>>, strike: impl Fn() + 'a) -> impl Fn(Access) + 'a {
+    move |_| match left.get() {
+        Some(0) => {
+            left.set(None);
+            strike();
+        }
+        Some(more) => left.set(Some(more - 1)),
+        None => {}
     }
 }
 

@@ -1,9 +1,12 @@
-//! A small disk that fills up: a file system in memory, in a mount namespace of its own, so that it goes with the process.
+//! A small disk that fills up.
+
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use plasmite::{Client, CreateOptions, ErrorKind, PoolRef};
 
@@ -13,19 +16,11 @@ use crate::tally::Tally;
 
 /// What the disk holds, in bytes.
 const SIZE: u64 = 1024 * 1024;
-/// What a process in the namespace ends with if it could not mount.
-const NO_MOUNT: i32 = 98;
 
 /// Runs this program once more with these arguments and a small disk in `directory`; what it prints, or why there is
 /// nothing.
 pub(crate) fn run_on_small_disk(directory: &Path, arguments: &[String]) -> Result<String, String> {
-    let mount = format!(
-        "mount -t tmpfs -o size={SIZE} tmpfs \"$1\" || exit {NO_MOUNT}; shift; exec \"$@\""
-    );
-    let done = Command::new("unshare")
-        .args(["--map-root-user", "--mount", "sh", "-c", &mount, "sh"])
-        .arg(directory)
-        .arg(std::env::current_exe().map_err(|error| error.to_string())?)
+    let done = small_disk::on_small_disk(directory, SIZE)
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -1,26 +1,11 @@
-//! Chance that can be had again: everything follows from one seed.
+//! What this run asks of chance.
 
-/// A sequence of numbers.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+#[path = "../support/random.rs"]
+mod sequence;
+
+pub(crate) use sequence::Random;
 
 impl Random {
-    /// The sequence of this seed.
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(mix(seed))
-    }
-
-    /// Any number.
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
     /// True `times` in a hundred.
     pub(crate) fn percent(&mut self, times: u64) -> bool {
         self.below(100) < times
