@@ -23,7 +23,7 @@ test: no-network ## run the test suite
 # The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index. Servers and their clients
 # find messages by the same calls as the rest, and are run where they sleep and wake.
 ON_POOLS = --lib --test api --test cli_local --test crash --test faults --test model --test torture
-test-variants: ## the suite without wake-ups, without an index, and with an index of noise
+test-variants: ## the tests that work on pools, without wake-ups, without an index, and with an index of noise
 	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve
 	$(CARGO) test --features internals,no-index $(ON_POOLS)
 	$(CARGO) test --features internals,noisy-index $(ON_POOLS)
