@@ -384,8 +384,6 @@ fn a_check_tells_of_text_that_is_not_what_a_message_has() {
     assert_eq!((report.messages, report.last_good_seq), (3, Some(2)));
 }
 
-#[cfg(not(feature = "noisy-index"))]
-#[cfg_attr(miri, ignore = "takes Miri minutes")]
 /// Where slot number `seq` of an index of 128 is, in words.
 fn slot_word(seq: u64) -> u64 {
     HEADER_SIZE / WORD + seq % 128 * 2
@@ -416,6 +414,8 @@ fn found_in_slots(pool: &Pool<HeapMemory>, slots: &[(u64, u64, u64)]) -> Vec<(u6
 }
 
 #[test]
+#[cfg_attr(feature = "noisy-index", ignore = "every slot is wrong on purpose")]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn a_check_tells_of_index_slots_that_are_neither_right_nor_stale_nor_empty() {
     let pool = pool_with(Some(128));
     fill(&pool, 300);
