@@ -26,6 +26,7 @@ pub fn check(data: &[u8]) {
         numbers: vec![seq % 16, 1000 + seq * 2],
         lengths: vec![length % 300, length % 30_000],
         now: 100_000,
+        forged: false,
     };
     let bits: BTreeSet<u64> = (0..1 + input.u8() % 8)
         .map(|_| bit(base, &mut input))
