@@ -111,7 +111,7 @@ fn header_of(words: &[u64; HEADER_WORDS]) -> FrameHeader {
     let [position, seq, time, lengths, crcs, flags] = *words;
     FrameHeader {
         position,
-        seq,
+        seq: seq.min(u64::MAX - 1),
         time,
         tags_len: lengths as u32,
         data_len: (lengths >> 32) as u32,

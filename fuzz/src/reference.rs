@@ -23,6 +23,7 @@ pub(crate) fn header(bytes: &[u8; HEADER]) -> Option<Header> {
         && flags < 4
         && reserved == 0
         && mark == 0xFF
+        && word64(bytes, 8) != u64::MAX
         && word32(bytes, 40) == seal(bytes);
     is_sound.then(|| Header {
         position: word64(bytes, 0),

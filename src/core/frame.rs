@@ -45,6 +45,8 @@ pub enum NotAFrame {
     Position,
     /// The frame was never completed.
     State,
+    /// The frame has the one seq that no frame is given.
+    Seq,
 }
 
 impl NotAFrame {
@@ -55,6 +57,7 @@ impl NotAFrame {
             NotAFrame::Crc => "the frame header's checksum does not match",
             NotAFrame::Position => "the frame there belongs to another position",
             NotAFrame::State => "the frame there was never completed",
+            NotAFrame::Seq => "the frame there has a seq that no message may have",
         }
     }
 }
@@ -124,6 +127,10 @@ impl FrameHeader {
         }
         if state != STATE_COMMITTED {
             return Err(NotAFrame::State);
+        }
+        // So that the next seq is always a number.
+        if seq == u64::MAX {
+            return Err(NotAFrame::Seq);
         }
         let (tags_len, data_len) = split(lengths);
         let (payload_crc, link) = split(crcs);
@@ -270,6 +277,17 @@ mod tests {
         );
     }
 
+    /// Guards against a seq behind which there is none.
+    #[test]
+    fn a_frame_with_the_highest_number_as_its_seq_is_not_one() {
+        let decode = |seq| {
+            let header = FrameHeader { seq, ..HEADER };
+            FrameHeader::decode(&committed(&header), HEADER.position)
+        };
+        assert_eq!(decode(u64::MAX), Err(NotAFrame::Seq));
+        assert_eq!(decode(u64::MAX - 1).unwrap().seq, u64::MAX - 1);
+    }
+
     #[test]
     fn every_flipped_bit_is_seen() {
         let words = committed(&HEADER);
@@ -303,12 +321,14 @@ mod tests {
             NotAFrame::Crc,
             NotAFrame::Position,
             NotAFrame::State,
+            NotAFrame::Seq,
         ];
         let words = [
             "no frame header",
             "checksum",
             "another position",
             "never completed",
+            "no message may have",
         ];
         for (why, words) in all.into_iter().zip(words) {
             assert!(why.describe().contains(words), "{why:?}");
