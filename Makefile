@@ -6,7 +6,7 @@ PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,12 +49,15 @@ crash: ## every state that a crash may leave, of processes and of power
 torture: ## processes under all that may happen to them and their pools, for SECONDS=60; a judge of the whole history
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
-conformance: ## run the cases of the specification on every surface; CASE=topic/name runs one
+library: ## the shared library as strangers get it, for conformance; debug
+	@scripts/install-library.sh "$${CARGO_TARGET_DIR:-target}/library/prefix" dev 2>target/library.log || { cat target/library.log >&2; exit 1; }
+
+conformance: library ## run the cases of the specification on every surface; CASE=topic/name runs one
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
 	target/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
 
-conformance-selftest: ## break each surface on purpose, and check that the cases notice
+conformance-selftest: library ## break each surface on purpose, and check that the cases notice
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
 	target/debug/plasmite-conformance selftest $(ARGS)

@@ -93,16 +93,6 @@ typedef struct plsm_pool_t plsm_pool_t;
 // A place in a pool that is read on from. Threads that use it at once take turns.
 typedef struct plsm_stream_t plsm_stream_t;
 
-// Bytes that the library has allocated. One byte of zero follows them, so that text can be printed.
-//
-// Free it with `plsm_buf_free`, which also resets it. A call that fills a buffer does not look at what is in it.
-typedef struct plsm_buf_t {
-  // The bytes, or null.
-  uint8_t *data;
-  // How many there are, without the zero behind them.
-  size_t len;
-} plsm_buf_t;
-
 // What went wrong. Free it with `plsm_error_free`.
 typedef struct plsm_error_t {
   // One of the `PLSM_ERROR_` numbers.
@@ -120,6 +110,16 @@ typedef struct plsm_error_t {
   // Whether `offset` is known.
   uint8_t has_offset;
 } plsm_error_t;
+
+// Bytes that the library has allocated. One byte of zero follows them, so that text can be printed.
+//
+// Free it with `plsm_buf_free`, which also resets it. A call that fills a buffer does not look at what is in it.
+typedef struct plsm_buf_t {
+  // The bytes, or null.
+  uint8_t *data;
+  // How many there are, without the zero behind them.
+  size_t len;
+} plsm_buf_t;
 
 // Where a stream begins, what it delivers and when it ends. Set all of it to zero, then `struct_size`, then what you
 // want: members that are added later have no effect when they are zero.
@@ -234,6 +234,15 @@ extern "C" {
 
 // The version of the library, as text that is never freed.
 const char *plsm_version(void);
+
+// Makes reading and writing a pool whose file is cut meanwhile fail with `PLSM_ERROR_CORRUPT`, where the system would
+// end the process by SIGBUS. Takes that signal over for the whole process and hands on what is not about a pool; no
+// other call touches signals. More calls than one change nothing.
+//
+// # Safety
+//
+// `err` is null or may be written to.
+int plsm_install_sigbus_guard(struct plsm_error_t **err);
 
 // Frees a client. What was opened through it stays open. Null, and what is no open client, are passed over.
 void plsm_client_free(struct plsm_client_t *client);
@@ -452,201 +461,37 @@ int plsm_pool_list_json(const struct plsm_client_t *client,
                         struct plsm_buf_t *out_list,
                         struct plsm_error_t **err);
 
-// What there is to know of a pool, as one JSON object: name, path, sizes, bounds, metrics. Free it with `plsm_buf_free`.
+// Checks a whole pool, damaged or not, as one JSON object: `status`, `ok` or `corrupt`, `last_good_seq`, up to which all
+// is sound, `issue_count` and the first `issues`. Damage is no error of this call. Free it with `plsm_buf_free`.
 //
 // # Safety
 //
 // Pointers are as the header says.
-int plsm_pool_info_json(const struct plsm_pool_t *pool,
-                        struct plsm_buf_t *out_info,
-                        struct plsm_error_t **err);
-
-// Gives a client of the pools in a directory, which need not be there yet. Free it with `plsm_client_free`.
-//
-// # Safety
-//
-// As the header says: `pool_dir` is null or text, `out` and `err` are null or may be written to.
-int plsm_client_new(const char *pool_dir,
-                    struct plsm_client_t **out,
-                    struct plsm_error_t **err);
-
-// Creates a pool of `size_bytes`, 0 for the default, and opens it. Free it with `plsm_pool_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_create(const struct plsm_client_t *client,
-                     const char *pool,
-                     uint64_t size_bytes,
-                     struct plsm_pool_t **out,
-                     struct plsm_error_t **err);
-
-// As `plsm_pool_create`, with options.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_create_ex(const struct plsm_client_t *client,
-                        const char *pool,
-                        const struct plsm_create_options_t *options,
-                        struct plsm_pool_t **out,
-                        struct plsm_error_t **err);
-
-// Opens a pool to append to it and to read it. Free it with `plsm_pool_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_open(const struct plsm_client_t *client,
-                   const char *pool,
-                   struct plsm_pool_t **out,
-                   struct plsm_error_t **err);
-
-// Opens a pool to read it, which needs no right to write it. Free it with `plsm_pool_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_open_to_read(const struct plsm_client_t *client,
-                           const char *pool,
-                           struct plsm_pool_t **out,
-                           struct plsm_error_t **err);
-
-// Deletes a pool. Whoever has it open is told at the next call.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_delete(const struct plsm_client_t *client,
-                     const char *pool,
-                     struct plsm_error_t **err);
-
-// The pools of a directory, as one JSON object `{"pools":[...]}`, sorted by name. One that cannot be read has an `error`
-// and hides no other. Free it with `plsm_buf_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_list_json(const struct plsm_client_t *client,
-                        struct plsm_buf_t *out_list,
-                        struct plsm_error_t **err);
-
-// What there is to know of a pool, as one JSON object: name, path, sizes, bounds, metrics. Free it with `plsm_buf_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_info_json(const struct plsm_pool_t *pool,
-                        struct plsm_buf_t *out_info,
-                        struct plsm_error_t **err);
-
-// Appends a message: `json` is one JSON value as UTF-8 text of `len` bytes. Gives the message's envelope, as one JSON
-// object. Free it with `plsm_buf_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_append_json(const struct plsm_pool_t *pool,
-                          const uint8_t *json,
-                          size_t len,
-                          const char *const *tags,
-                          size_t tag_count,
-                          uint32_t durability,
-                          struct plsm_buf_t *out_message,
+int plsm_pool_verify_json(const struct plsm_client_t *client,
+                          const char *pool,
+                          struct plsm_buf_t *out_report,
                           struct plsm_error_t **err);
 
-// Appends all of these messages, in order, or none: they become visible together. If any of them has a seq or a time,
-// all need both, and keep them.
+// The same pool under another handle, whose appends wait at most `timeout_ms` for another writer, then fail with
+// `PLSM_ERROR_BUSY`; the first handle stays as it is, and waits for 5 seconds. 0 tries once. Free it with
+// `plsm_pool_free`.
 //
 // # Safety
 //
 // Pointers are as the header says.
-int plsm_pool_append_batch(const struct plsm_pool_t *pool,
-                           const struct plsm_entry_t *entries,
-                           size_t entry_count,
-                           uint32_t durability,
-                           struct plsm_receipt_t *out_receipt,
-                           struct plsm_error_t **err);
+int plsm_pool_with_lock_timeout(const struct plsm_pool_t *pool,
+                                uint64_t timeout_ms,
+                                struct plsm_pool_t **out,
+                                struct plsm_error_t **err);
 
-// Makes everything that was appended so far survive loss of power.
+// What there is to know of a pool, as one JSON object: name, path, sizes, bounds, metrics. Free it with `plsm_buf_free`.
 //
 // # Safety
 //
 // Pointers are as the header says.
-int plsm_pool_flush(const struct plsm_pool_t *pool, struct plsm_error_t **err);
-
-// Gives the message `seq`, as its envelope. Free it with `plsm_buf_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_pool_get_json(const struct plsm_pool_t *pool,
-                       uint64_t seq,
-                       struct plsm_buf_t *out_message,
-                       struct plsm_error_t **err);
-
-// Opens a stream of a pool's messages: from `since` on if `has_since` is 1, else from the oldest; at most `max` if `has_max`
-// is 1; for at most `timeout_ms` if `has_timeout` is 1. Free it with `plsm_stream_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_open(const struct plsm_pool_t *pool,
-                     uint64_t since,
-                     uint32_t has_since,
-                     uint64_t max,
-                     uint32_t has_max,
-                     uint64_t timeout_ms,
-                     uint32_t has_timeout,
-                     struct plsm_stream_t **out,
-                     struct plsm_error_t **err);
-
-// As `plsm_stream_open`, with all options.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_open_ex(const struct plsm_pool_t *pool,
-                        const struct plsm_stream_options_t *options,
-                        struct plsm_stream_t **out,
+int plsm_pool_info_json(const struct plsm_pool_t *pool,
+                        struct plsm_buf_t *out_info,
                         struct plsm_error_t **err);
-
-// Waits for the next message, passing over what is missing: 1 with its envelope in `out_message`, 0 at the end, -1 for an
-// error. Free the message with `plsm_buf_free`.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_next(const struct plsm_stream_t *stream,
-                     struct plsm_buf_t *out_message,
-                     struct plsm_error_t **err);
-
-// Waits for what comes next, for at most `wait_ms` (`UINT64_MAX`: as long as it takes), and says of it what
-// `plsm_stream_next` does not: what is missing, and why the stream ended. `out_event->struct_size` is set by the caller.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_read(const struct plsm_stream_t *stream,
-                     uint64_t wait_ms,
-                     struct plsm_event_t *out_event,
-                     struct plsm_error_t **err);
-
-// The seq to begin another stream at that goes on where this one is.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_next_seq(const struct plsm_stream_t *stream,
-                         uint64_t *out_seq,
-                         struct plsm_error_t **err);
-
-// Ends a stream from any thread. One that waits on it gets the end.
-//
-// # Safety
-//
-// Pointers are as the header says.
-int plsm_stream_cancel(const struct plsm_stream_t *stream, struct plsm_error_t **err);
 
 #ifdef __cplusplus
 }  // extern "C"

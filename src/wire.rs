@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::{Bounds, Message, PoolEntry, Timestamp};
+use crate::api::{Bounds, Issue, Message, PoolEntry, Report, Timestamp};
 use crate::core::error::Error;
 
 /// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
@@ -80,6 +80,61 @@ impl ListedPool {
             mtime: entry.mtime,
             bounds: entry.bounds.as_ref().copied().unwrap_or_default(),
             error: entry.bounds.as_ref().err().map(error_fields),
+        }
+    }
+}
+
+/// How many issues of one pool are listed. A pool of noise has millions, and more of them say nothing new. [DOCTOR-9]
+const LISTED_ISSUES: usize = 100;
+
+/// What a check of a pool found: `{"status":...,"last_good_seq":...,"issue_count":...,"issues":[...]}`.
+#[derive(Debug, Serialize)]
+pub struct ReportBody {
+    /// `ok` or `corrupt`.
+    pub status: &'static str,
+    /// The newest message up to which nothing is damaged.
+    pub last_good_seq: Option<u64>,
+    /// How many issues there are.
+    pub issue_count: usize,
+    /// The first of them.
+    pub issues: Vec<IssueBody>,
+}
+
+/// An issue of a [`ReportBody`].
+#[derive(Debug, Serialize)]
+pub struct IssueBody {
+    /// What kind of thing is wrong.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub message: String,
+    /// The message concerned, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The byte offset in the file, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
+impl ReportBody {
+    /// What is reported of this.
+    pub fn new(report: &Report) -> ReportBody {
+        let listed = report.issues.iter().take(LISTED_ISSUES);
+        ReportBody {
+            status: if report.is_corrupt() { "corrupt" } else { "ok" },
+            last_good_seq: report.last_good_seq,
+            issue_count: report.issues.len(),
+            issues: listed.map(IssueBody::new).collect(),
+        }
+    }
+}
+
+impl IssueBody {
+    fn new(issue: &Issue) -> IssueBody {
+        IssueBody {
+            code: issue.code.name(),
+            message: issue.message.clone(),
+            seq: issue.seq,
+            offset: issue.offset,
         }
     }
 }
@@ -248,6 +303,35 @@ mod tests {
             json(&bare),
             r#"{"error":{"kind":"Busy","message":"the pool is locked"}}"#
         );
+    }
+
+    #[test]
+    fn a_report_counts_all_issues_and_lists_the_first_hundred() {
+        let issue = |seq| Issue {
+            code: crate::IssueCode::Payload,
+            message: "bad".to_owned(),
+            seq: Some(seq),
+            offset: None,
+        };
+        let json = |issues: Vec<Issue>| {
+            let report = Report {
+                last_good_seq: Some(4),
+                issues,
+                ..Report::default()
+            };
+            serde_json::to_string(&ReportBody::new(&report)).expect("plain fields")
+        };
+        assert_eq!(
+            json(vec![issue(5)]),
+            r#"{"status":"corrupt","last_good_seq":4,"issue_count":1,"issues":[{"code":"payload","message":"bad","seq":5}]}"#
+        );
+        assert_eq!(
+            json(Vec::new()),
+            r#"{"status":"ok","last_good_seq":4,"issue_count":0,"issues":[]}"#
+        );
+        let many = json((1..=101).map(issue).collect());
+        assert!(many.contains(r#""issue_count":101"#));
+        assert!(many.contains(r#""seq":100}]"#));
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(crate) fn build(
             _ => elsewhere,
         };
         let row = Row {
-            cells: Kind::COLUMNS
+            cells: Kind::OWN
                 .into_iter()
                 .map(|kind| {
                     (
@@ -235,11 +235,6 @@ fn cell(
     if let Some(pending) = entry.and_then(|entry| entry.pending.clone()) {
         return Cell::Pending { reason: pending };
     }
-    if kind == Kind::Abi {
-        return Cell::Pending {
-            reason: "the shared library does not exist yet".into(),
-        };
-    }
     if elsewhere {
         let reason = entry.and_then(|entry| entry.reason.clone());
         return Cell::NotApplicable {
@@ -296,14 +291,14 @@ fn judge(
         }
     }
     let pending = |cell: &Cell| matches!(cell, Cell::Pending { .. });
-    let own = row.cells.iter().filter(|(name, _)| **name != "abi");
-    if own.clone().any(|(_, cell)| pending(cell)) && !MAY_PEND.contains(&row.clause.spec) {
+    let is_pending = row.cells.values().any(pending);
+    if is_pending && !MAY_PEND.contains(&row.clause.spec) {
         problems.push(format!("{id} must not be pending"));
     }
-    let shown = own
-        .clone()
-        .any(|(_, cell)| matches!(cell, Cell::Cases { .. } | Cell::Failed));
-    let is_pending = own.clone().any(|(_, cell)| pending(cell));
+    let shown = row
+        .cells
+        .values()
+        .any(|cell| matches!(cell, Cell::Cases { .. } | Cell::Failed));
     if !shown && !is_pending && row.elsewhere.is_empty() && blanks.is_empty() {
         problems.push(format!(
             "{id} is shown nowhere, and no check elsewhere is named"
@@ -347,7 +342,7 @@ pub(crate) fn kinds(
     let mut rows = Vec::new();
     for (kind, ..) in crate::surface::CODES {
         let mut cells = BTreeMap::new();
-        for surface in Kind::COLUMNS {
+        for surface in Kind::OWN {
             let count = reports
                 .iter()
                 .filter(|report| meets(report, surface.name(), kind))
@@ -358,9 +353,6 @@ pub(crate) fn kinds(
             let cell = match (count, reason) {
                 (0, Some(reason)) => Cell::NotApplicable {
                     reason: reason.clone(),
-                },
-                (0, None) if surface == Kind::Abi => Cell::Pending {
-                    reason: "the shared library does not exist yet".into(),
                 },
                 (0, None) => {
                     problems.push(format!(

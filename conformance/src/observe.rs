@@ -53,6 +53,7 @@ pub(crate) fn trace(observed: &Value) -> Value {
                         | "oldest_time"
                         | "newest_time"
                         | "oldest_age_ms"
+                        | "clock_behind_ms"
                         | "newest_age_ms"
                 ) || key == "message" && value.is_string()
                     || key == "end" && value == "ended";

@@ -14,7 +14,7 @@ use crate::matrix::{self, Matrix};
 use crate::report::{self, Report};
 use crate::runner::Target;
 use crate::suite::{self, CaseReport};
-use crate::surface::{self, Adapter, Kind, Surface};
+use crate::surface::{self, Abi, Adapter, Kind, Surface};
 use crate::{case, clause, files, selftest};
 
 /// Run the cases of the specification against every surface
@@ -67,6 +67,9 @@ struct RunArguments {
     /// Run against a server that runs already
     #[arg(long, value_name = "URL")]
     http: Option<String>,
+    /// Run against another build of the C ABI's header
+    #[arg(long, value_name = "FILE")]
+    abi: Option<PathBuf>,
     /// Run against an adapter
     #[arg(long, value_name = "COMMAND")]
     adapter: Option<String>,
@@ -213,10 +216,14 @@ impl RunArguments {
             && self.surface.is_empty()
             && self.cli.is_none()
             && self.http.is_none()
+            && self.abi.is_none()
             && self.adapter.is_none()
     }
 
     fn target(&self) -> String {
+        if let Some(path) = &self.abi {
+            return format!("the library {}", path.display());
+        }
         match (&self.cli, &self.http, &self.adapter) {
             (Some(path), ..) => format!("the program {}", path.display()),
             (_, Some(url), _) => format!("the server {url}"),
@@ -234,11 +241,23 @@ fn targets(arguments: &RunArguments, public: &Path) -> Result<Vec<Target>> {
             .with_context(|| format!("cannot find {}", path.display()))?,
         None => own.with_file_name("plasmite"),
     };
-    let public_program = publish(&program, &own, public)?;
+    let library = match &arguments.abi {
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("cannot find {}", path.display()))?,
+        None => default_library(&own),
+    };
+    let abi = Abi {
+        library,
+        adapter: home().join("abi/adapter.py"),
+    };
+    let (public_program, public_abi) = publish(&program, &own, &abi, public)?;
     let target = |kind| Target {
         kind,
         program: program.clone(),
         public_program: public_program.clone(),
+        abi: abi.clone(),
+        public_abi: public_abi.clone(),
         url: None,
         adapter: None,
         saboteur: None,
@@ -265,10 +284,10 @@ fn targets(arguments: &RunArguments, public: &Path) -> Result<Vec<Target>> {
             ..target(Kind::Http)
         }]);
     }
-    let kinds = if arguments.cli.is_some() {
-        vec![Kind::Cli]
-    } else {
-        Kind::OWN.to_vec()
+    let kinds = match (&arguments.cli, &arguments.abi) {
+        (Some(_), _) => vec![Kind::Cli],
+        (_, Some(_)) => vec![Kind::Abi],
+        _ => Kind::OWN.to_vec(),
     };
     let wanted = |kind: &Kind| {
         arguments.surface.is_empty() || arguments.surface.iter().any(|name| name == kind.name())
@@ -276,17 +295,30 @@ fn targets(arguments: &RunArguments, public: &Path) -> Result<Vec<Target>> {
     Ok(kinds.into_iter().filter(wanted).map(target).collect())
 }
 
-/// Copies the programs to where every user may run them.
-fn publish(program: &Path, own: &Path, public: &Path) -> Result<PathBuf> {
+/// Where `make` puts the shared library, beside the programs that were built.
+fn default_library(own: &Path) -> PathBuf {
+    let target = own.parent().and_then(Path::parent).unwrap_or(root());
+    target.join("library/prefix/lib/libplasmite.so")
+}
+
+/// Copies the programs and the library to where every user may run them.
+fn publish(program: &Path, own: &Path, abi: &Abi, public: &Path) -> Result<(PathBuf, Abi)> {
     files::chmod(public, 0o755)?;
-    let pls = program.with_file_name("pls");
-    for file in [program, own, &pls] {
-        if let (true, Some(name)) = (file.exists(), file.file_name()) {
-            std::fs::copy(file, public.join(name))?;
-            files::chmod(&public.join(name), 0o755)?;
+    let copy = |file: &Path| -> Result<PathBuf> {
+        let copied = public.join(file.file_name().context("no name")?);
+        if file.exists() {
+            std::fs::copy(file, &copied)?;
+            files::chmod(&copied, 0o755)?;
         }
-    }
-    Ok(public.join(program.file_name().context("no name")?))
+        Ok(copied)
+    };
+    copy(own)?;
+    copy(&program.with_file_name("pls"))?;
+    let public_abi = Abi {
+        library: copy(&abi.library)?,
+        adapter: copy(&abi.adapter)?,
+    };
+    Ok((copy(program)?, public_abi))
 }
 
 fn progress(done: usize, all: usize, report: &CaseReport) {

@@ -19,7 +19,7 @@ use crate::pattern::{mismatch, short};
 use crate::pool_file;
 use crate::saboteur::{Sabotaged, Saboteur};
 use crate::server::{Server, ServerCommand};
-use crate::surface::{self, Adapter, Kind, Place, Surface};
+use crate::surface::{self, Abi, Adapter, Kind, Place, Surface};
 use crate::vars::{Bound, Names, fill, fill_step};
 
 /// More appends than this are what fills a ring, whatever way it goes.
@@ -32,6 +32,9 @@ pub(crate) struct Target {
     pub(crate) program: PathBuf,
     /// The same, where everybody may run it.
     pub(crate) public_program: PathBuf,
+    /// The shared library, and the same where everybody may load it.
+    pub(crate) abi: Abi,
+    pub(crate) public_abi: Abi,
     /// A server that runs already.
     pub(crate) url: Option<String>,
     /// The command of an adapter, and what it can do.
@@ -221,6 +224,10 @@ impl<'a> Run<'a> {
         Place {
             dir: self.root.path().to_owned(),
             program: self.program().to_owned(),
+            abi: match self.case.unprivileged {
+                true => self.target.public_abi.clone(),
+                false => self.target.abi.clone(),
+            },
             url: own.or_else(|| self.target.url.clone()),
             token: self.case.server.token.clone(),
             unprivileged: self.case.unprivileged,

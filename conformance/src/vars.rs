@@ -41,14 +41,21 @@ pub(crate) fn fill_step(
             };
             // A number that stands for the whole of a text is text.
             let text = matches!(key.as_str(), "data" | "text" | "stdin" | "tags");
-            let value = if text && value.is_number() {
-                plain(&value).into()
-            } else {
-                value
+            let value = match value {
+                Value::Array(items) if key == "tags" => items.iter().map(textual).collect(),
+                value if text => textual(&value),
+                value => value,
             };
             (key.clone(), value)
         })
         .collect()
+}
+
+fn textual(value: &Value) -> Value {
+    match value {
+        Value::Number(_) => plain(value).into(),
+        other => other.clone(),
+    }
 }
 
 /// A value with everything filled in. What is not bound stays as it is, for the patterns to complain about.

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use argument::is_null;
 use buffer::plsm_buf_t;
-use error::{OwnedError, give, plsm_error_t};
+use error::{OwnedError, answer, give, plsm_error_t};
 use handle::Table;
 use stream::Stream;
 
@@ -85,6 +85,24 @@ static STREAMS: Table<Stream> = Table::new("stream");
 #[unsafe(no_mangle)]
 pub extern "C" fn plsm_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// Makes reading and writing a pool whose file is cut meanwhile fail with `PLSM_ERROR_CORRUPT`, where the system would
+/// end the process by SIGBUS. Takes that signal over for the whole process and hands on what is not about a pool; no
+/// other call touches signals. More calls than one change nothing.
+///
+/// # Safety
+///
+/// `err` is null or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_install_sigbus_guard(err: *mut *mut plsm_error_t) -> c_int {
+    // SAFETY: as for this function.
+    unsafe {
+        answer(err, || {
+            crate::install_sigbus_guard()?;
+            Ok(0)
+        })
+    }
 }
 
 /// Frees a client. What was opened through it stays open. Null, and what is no open client, are passed over.

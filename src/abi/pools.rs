@@ -3,12 +3,13 @@
 use std::ffi::{c_char, c_int};
 use std::mem::offset_of;
 use std::ptr;
+use std::time::Duration;
 
 use super::argument::{flag, path, pool_ref, sized};
 use super::buffer::plsm_buf_t;
 use super::error::{answer, give, plsm_error_t};
 use super::{CLIENTS, POOLS, json, plsm_client_t, plsm_pool_t};
-use crate::wire::PoolList;
+use crate::wire::{PoolList, ReportBody};
 use crate::{Client, CreateOptions, Pool, PoolRef, Result};
 
 /// How a pool is created. Set all of it to zero, then `struct_size`, then what you want.
@@ -179,6 +180,57 @@ pub unsafe extern "C" fn plsm_pool_list_json(
             plsm_buf_t::EMPTY,
             || json(&PoolList::new(&CLIENTS.get(client)?.list_pools()?)),
         )
+    }
+}
+
+/// Checks a whole pool, damaged or not, as one JSON object: `status`, `ok` or `corrupt`, `last_good_seq`, up to which all
+/// is sound, `issue_count` and the first `issues`. Damage is no error of this call. Free it with `plsm_buf_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_verify_json(
+    client: *const plsm_client_t,
+    pool: *const c_char,
+    out_report: *mut plsm_buf_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    unsafe {
+        give(
+            err,
+            out_report,
+            "buffer for the report",
+            plsm_buf_t::EMPTY,
+            || {
+                let report = CLIENTS.get(client)?.verify_pool(&pool_ref(pool)?)?;
+                json(&ReportBody::new(&report))
+            },
+        )
+    }
+}
+
+/// The same pool under another handle, whose appends wait at most `timeout_ms` for another writer, then fail with
+/// `PLSM_ERROR_BUSY`; the first handle stays as it is, and waits for 5 seconds. 0 tries once. Free it with
+/// `plsm_pool_free`.
+///
+/// # Safety
+///
+/// Pointers are as the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plsm_pool_with_lock_timeout(
+    pool: *const plsm_pool_t,
+    timeout_ms: u64,
+    out: *mut *mut plsm_pool_t,
+    err: *mut *mut plsm_error_t,
+) -> c_int {
+    // SAFETY: as for this function.
+    unsafe {
+        give(err, out, "place for the pool", ptr::null_mut(), || {
+            let bound = Duration::from_millis(timeout_ms);
+            POOLS.insert(POOLS.get(pool)?.with_lock_timeout(bound))
+        })
     }
 }
 

@@ -8,9 +8,7 @@ use super::{Outcome, Stop, open};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
-
-/// How many issues of one pool are listed. A pool of noise has millions, and more of them say nothing new.
-const LISTED_ISSUES: usize = 100;
+use crate::wire::{IssueBody, ReportBody};
 
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     let examined = match &args.pool {
@@ -98,37 +96,17 @@ struct Reports<'a> {
 struct Diagnosis {
     pool_ref: String,
     path: String,
-    status: &'static str,
-    last_good_seq: Option<u64>,
-    issue_count: usize,
-    issues: Vec<IssueLine>,
+    #[serde(flatten)]
+    found: ReportBody,
     remediation_hints: Vec<String>,
     #[serde(skip)]
     messages: u64,
 }
 
-#[derive(Serialize)]
-struct IssueLine {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-}
-
 impl Diagnosis {
     fn new(pool_ref: String, path: String, argument: &str, report: &Report) -> Diagnosis {
         Diagnosis {
-            status: if report.is_corrupt() { "corrupt" } else { "ok" },
-            last_good_seq: report.last_good_seq,
-            issue_count: report.issues.len(),
-            issues: report
-                .issues
-                .iter()
-                .take(LISTED_ISSUES)
-                .map(IssueLine::new)
-                .collect(),
+            found: ReportBody::new(report),
             remediation_hints: remedies(argument, report),
             messages: report.messages,
             pool_ref,
@@ -137,7 +115,7 @@ impl Diagnosis {
     }
 
     fn is_corrupt(&self) -> bool {
-        self.status == "corrupt"
+        self.found.status == "corrupt"
     }
 
     fn text(&self) -> String {
@@ -146,8 +124,12 @@ impl Diagnosis {
         } else {
             style::GOOD
         };
-        let (pool, path, status) = (visible(&self.pool_ref), visible(&self.path), self.status);
-        let found = match (self.messages, self.issue_count) {
+        let (pool, path, status) = (
+            visible(&self.pool_ref),
+            visible(&self.path),
+            self.found.status,
+        );
+        let found = match (self.messages, self.found.issue_count) {
             (messages, 0) => format!("{}, all sound", count(messages, "message")),
             (messages, issues) => format!(
                 "{} sound, {}",
@@ -156,14 +138,14 @@ impl Diagnosis {
             ),
         };
         let mut text = format!("{state}{status}{state:#}  {pool}: {found} ({path})\n");
-        for issue in &self.issues {
-            text += &issue.text();
+        for issue in &self.found.issues {
+            text += &issue_text(issue);
         }
-        let unlisted = self.issue_count - self.issues.len();
+        let unlisted = self.found.issue_count - self.found.issues.len();
         if unlisted > 0 {
             text += &format!("  and {unlisted} more\n");
         }
-        if let (true, Some(seq)) = (self.is_corrupt(), self.last_good_seq) {
+        if let (true, Some(seq)) = (self.is_corrupt(), self.found.last_good_seq) {
             text += &format!("  all messages up to {seq} are sound\n");
         }
         let cyan = style::HINT;
@@ -174,30 +156,19 @@ impl Diagnosis {
     }
 }
 
-impl IssueLine {
-    fn new(issue: &Issue) -> IssueLine {
-        IssueLine {
-            code: issue.code.name(),
-            message: issue.message.clone(),
-            seq: issue.seq,
-            offset: issue.offset,
-        }
-    }
-
-    fn text(&self) -> String {
-        let place = match (self.seq, self.offset) {
-            (Some(seq), Some(offset)) => format!(" (message {seq}, byte {offset})"),
-            (Some(seq), None) => format!(" (message {seq})"),
-            (None, Some(offset)) => format!(" (byte {offset})"),
-            (None, None) => String::new(),
-        };
-        let yellow = style::NOTICE;
-        format!(
-            "  {yellow}{}{yellow:#}: {}{place}\n",
-            self.code,
-            visible(&self.message)
-        )
-    }
+fn issue_text(issue: &IssueBody) -> String {
+    let place = match (issue.seq, issue.offset) {
+        (Some(seq), Some(offset)) => format!(" (message {seq}, byte {offset})"),
+        (Some(seq), None) => format!(" (message {seq})"),
+        (None, Some(offset)) => format!(" (byte {offset})"),
+        (None, None) => String::new(),
+    };
+    let yellow = style::NOTICE;
+    format!(
+        "  {yellow}{}{yellow:#}: {}{place}\n",
+        issue.code,
+        visible(&issue.message)
+    )
 }
 
 /// What to do about what was found, most urgent first. `pool` is the pool as an argument of a command.

@@ -1,15 +1,19 @@
 /* A stranger's program over the installed header: every call is made, and used wrongly. Prints what it shows, and ends
  * with a line that says how many checks held; a check that does not hold ends it at once. */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 
 #include <plasmite.h>
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 static int checks;
 
@@ -228,6 +232,11 @@ static void misuse(plsm_client_t *client, plsm_pool_t *pool) {
   FAILS(PLSM_ERROR_USAGE, plsm_pool_delete(NULL, "x", &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_delete(client, NULL, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_list_json(client, NULL, &err));
+  FAILS(PLSM_ERROR_USAGE, plsm_pool_verify_json(NULL, "x", &buffer, &err));
+  FAILS(PLSM_ERROR_USAGE, plsm_pool_verify_json(client, NULL, &buffer, &err));
+  FAILS(PLSM_ERROR_USAGE, plsm_pool_verify_json(client, "x", NULL, &err));
+  FAILS(PLSM_ERROR_USAGE, plsm_pool_with_lock_timeout(NULL, 0, &no_pool, &err));
+  FAILS(PLSM_ERROR_USAGE, plsm_pool_with_lock_timeout(pool, 0, NULL, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_info_json(NULL, &buffer, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_info_json(pool, NULL, &err));
   FAILS(PLSM_ERROR_USAGE, plsm_pool_append_json(NULL, bytes("1"), 1, NULL, 0, 0, &buffer, &err));
@@ -270,8 +279,58 @@ static void errors(plsm_client_t *client) {
   plsm_error_free(err);
 }
 
+/* Somebody else writes, and does not come to an end. */
+static void locked_out(plsm_pool_t *pool, const char *directory) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/chat.plasmite", directory);
+  int other = open(path, O_RDWR);
+  CHECK(other >= 0 && flock(other, LOCK_EX) == 0);
+  plsm_pool_t *hasty;
+  plsm_buf_t message;
+  OK(plsm_pool_with_lock_timeout(pool, 1, &hasty, &err));
+  FAILS(PLSM_ERROR_BUSY, append(hasty, "1", &message, &err));
+  close(other);
+  OK(append(hasty, "1", &message, &err));
+  plsm_buf_free(&message);
+  plsm_pool_free(hasty);
+  OK(plsm_pool_flush(pool, &err));
+}
+
+/* A file is cut under an open pool, in a process that wants to live. */
+static void cut(plsm_client_t *client, const char *directory, const struct sigaction *before) {
+  struct sigaction now;
+  CHECK(sigaction(SIGBUS, NULL, &now) == 0 && now.sa_sigaction == before->sa_sigaction);
+  OK(plsm_install_sigbus_guard(&err));
+  OK(plsm_install_sigbus_guard(&err));
+  CHECK(sigaction(SIGBUS, NULL, &now) == 0 && now.sa_sigaction != before->sa_sigaction);
+  plsm_pool_t *pool;
+  plsm_buf_t message;
+  char path[4096];
+  OK(plsm_pool_create(client, "cut", 0, &pool, &err));
+  OK(append(pool, "1", &message, &err));
+  plsm_buf_free(&message);
+  snprintf(path, sizeof path, "%s/cut.plasmite", directory);
+  CHECK(truncate(path, 4096) == 0);
+  FAILS(PLSM_ERROR_CORRUPT, plsm_pool_get_json(pool, 1, &message, &err));
+  FAILS(PLSM_ERROR_CORRUPT, append(pool, "2", &message, &err));
+  plsm_pool_free(pool);
+  CHECK(unlink(path) == 0);
+}
+
+static void check_up(plsm_client_t *client) {
+  plsm_buf_t report;
+  OK(plsm_pool_verify_json(client, "chat", &report, &err));
+  printf("checked  %s\n", (char *)report.data);
+  CHECK(strstr((char *)report.data, "\"status\":\"ok\""));
+  plsm_buf_free(&report);
+  FAILS(PLSM_ERROR_NOT_FOUND, plsm_pool_verify_json(client, "missing", &report, &err));
+  CHECK(report.data == NULL);
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 2);
+  struct sigaction before;
+  CHECK(sigaction(SIGBUS, NULL, &before) == 0);
   plsm_client_t *client;
   plsm_pool_t *pool;
   plsm_stream_t *stream;
@@ -290,6 +349,9 @@ int main(int argc, char **argv) {
   other_threads(pool);
   misuse(client, pool);
   errors(client);
+  locked_out(pool, argv[1]);
+  check_up(client);
+  cut(client, argv[1], &before);
 
   OK(plsm_pool_list_json(client, &buffer, &err));
   CHECK(strstr((char *)buffer.data, "\"name\":\"chat\"") && strstr((char *)buffer.data, "\"name\":\"small\""));

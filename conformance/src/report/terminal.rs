@@ -131,7 +131,7 @@ fn print_matrix(report: &Report) {
 }
 
 fn columns() -> impl Iterator<Item = &'static str> {
-    Kind::COLUMNS.into_iter().map(Kind::name)
+    Kind::OWN.into_iter().map(Kind::name)
 }
 
 fn counted<'a>(cells: impl Iterator<Item = &'a Cell>) -> String {

@@ -8,9 +8,9 @@ use crate::surface::{Kind, Request};
 
 const ALL: &[Kind] = &Kind::OWN;
 /// Surfaces with batches.
-const BATCH: &[Kind] = &[Kind::Api, Kind::Http, Kind::ApiRemote];
+const BATCH: &[Kind] = &[Kind::Api, Kind::Http, Kind::ApiRemote, Kind::Abi];
 /// Surfaces that look into a pool's damage.
-const LOCAL: &[Kind] = &[Kind::Cli, Kind::Api];
+const LOCAL: &[Kind] = &[Kind::Cli, Kind::Api, Kind::Abi];
 const COMMANDS: &[Kind] = &[Kind::Cli, Kind::CliRemote];
 
 macro_rules! saboteurs {
@@ -55,8 +55,8 @@ saboteurs! {
     "no-path", "leaves the path out of errors", ALL, ["errors/"], Answer(|_, answer| error(answer, |error| { error.remove("path"); }));
     "no-offset", "leaves offset out of errors", ALL, ["errors/", "messages/"], Answer(|_, answer| error(answer, |error| { error.remove("offset"); }));
     "wrong-seq", "names the seq after the right one in errors", ALL, ["errors/", "reading/"], Answer(|_, answer| error(answer, |error| if let Some(seq) = error.get_mut("seq") { *seq = (seq.as_u64().unwrap_or(0) + 1).into(); }));
-    "ignores-max", "goes on after `max` messages", &[Kind::Api, Kind::Http, Kind::ApiRemote], ["tails/"], Asking(|request| { request.remove("max"); if request["op"] == "open_tail" { request.insert("follow".into(), false.into()); } });
-    "max-and-one", "delivers one more than `max`", &[Kind::Api, Kind::Http, Kind::ApiRemote], ["tails/"], Asking(|request| add(request, "max", 1));
+    "ignores-max", "goes on after `max` messages", BATCH, ["tails/"], Asking(|request| { request.remove("max"); if request["op"] == "open_tail" { request.insert("follow".into(), false.into()); } });
+    "max-and-one", "delivers one more than `max`", BATCH, ["tails/"], Asking(|request| add(request, "max", 1));
     "ignores-until", "delivers what is later than `until`", ALL, ["tails/"], Asking(|request| { if request.remove("until").is_some() { request.insert("follow".into(), false.into()); } });
     "off-by-one-start", "starts one message late", ALL, ["tails/"], Asking(|request| start(request, "seq", 1));
     "start-too-early", "starts one message early", ALL, ["tails/"], Asking(|request| start(request, "last", 1));
@@ -77,7 +77,7 @@ saboteurs! {
     "stale-bounds", "shows a newest message that was newest before", ALL, ["pools/"], Answer(|_, answer| if let Some(newest) = answer.pointer_mut("/ok/info/bounds/newest") { *newest = newest.as_u64().unwrap_or(1).saturating_sub(1).into(); });
     "miscounts", "counts one message too many", ALL, ["pools/"], Answer(|_, answer| if let Some(count) = answer.pointer_mut("/ok/info/metrics/message_count") { *count = (count.as_u64().unwrap_or(0) + 1).into(); });
     "fetches-the-neighbour", "fetches the message after the one asked for", ALL, ["reading/"], Asking(|request| if request["op"] == "get" { add(request, "seq", 1); });
-    "another-end", "says that a tail ended for another reason", &[Kind::Api, Kind::ApiRemote], ["tails/"], Answer(|_, answer| if let Some(end) = answer.pointer_mut("/ok/end") { *end = "cancelled".into(); });
+    "another-end", "says that a tail ended for another reason", &[Kind::Api, Kind::ApiRemote, Kind::Abi], ["tails/"], Answer(|_, answer| if let Some(end) = answer.pointer_mut("/ok/end") { *end = "cancelled".into(); });
     "swaps-members", "writes `seq` after `time` in envelopes", ALL, ["messages/"], Answer(|_, answer| raw(answer, swap));
     "adds-a-member", "writes a fifth member into envelopes", ALL, ["messages/"], Answer(|_, answer| raw(answer, |text| format!("{},\"more\":1}}", &text[..text.len() - 1])));
     "leaves-out-meta", "writes no `meta` where there are no tags", ALL, ["messages/"], Answer(|_, answer| raw(answer, |text| text.replace("\"meta\":{\"tags\":[]},", "")));

@@ -45,6 +45,20 @@ impl Adapter {
         Adapter::run(command)
     }
 
+    /// The shared library, in a process of its own.
+    pub(crate) fn abi(place: &Place) -> Result<Adapter> {
+        let mut command = unprivileged("python3", place.unprivileged);
+        command.arg(&place.abi.adapter).arg(&place.abi.library);
+        let mut adapter = Adapter::run(command)?;
+        let reset = json!({"op": "reset", "dir": place.pools()});
+        let told = adapter.ask(reset.as_object().context("an object")?)?;
+        anyhow::ensure!(
+            told.get("ok").is_some(),
+            "the library cannot be used: {told}"
+        );
+        Ok(adapter)
+    }
+
     fn run(mut command: Command) -> Result<Adapter> {
         let mut child = command
             .stdin(Stdio::piped())

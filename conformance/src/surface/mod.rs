@@ -41,11 +41,20 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     /// The program behind the command line.
     pub(crate) program: PathBuf,
+    /// The shared library, and the adapter that loads it.
+    pub(crate) abi: Abi,
     /// Where the server listens, on surfaces that have one.
     pub(crate) url: Option<String>,
     pub(crate) token: Option<String>,
     /// Whether processes are started as a user to whom permissions apply.
     pub(crate) unprivileged: bool,
+}
+
+/// A build of the C ABI's header, and the program that drives it by the adapter protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Abi {
+    pub(crate) library: PathBuf,
+    pub(crate) adapter: PathBuf,
 }
 
 impl Place {
@@ -76,16 +85,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Those of this project that exist.
-    pub(crate) const OWN: [Kind; 5] = [
-        Kind::Cli,
-        Kind::Api,
-        Kind::Http,
-        Kind::CliRemote,
-        Kind::ApiRemote,
-    ];
-    /// Those that the matrix has a column for.
-    pub(crate) const COLUMNS: [Kind; 6] = [
+    /// Those of this project.
+    pub(crate) const OWN: [Kind; 6] = [
         Kind::Cli,
         Kind::Api,
         Kind::Http,
@@ -107,7 +108,7 @@ impl Kind {
     }
 
     pub(crate) fn named(name: &str) -> Option<Kind> {
-        let mut all = Kind::COLUMNS.into_iter().chain([Kind::Adapter]);
+        let mut all = Kind::OWN.into_iter().chain([Kind::Adapter]);
         all.find(|kind| kind.name() == name)
     }
 
@@ -123,7 +124,7 @@ impl Kind {
     pub(crate) fn can(self) -> &'static [&'static str] {
         match self {
             Kind::Cli => &["files", "live", "verify", "actors", "processes"],
-            Kind::Api => &[
+            Kind::Api | Kind::Abi => &[
                 "files",
                 "batch",
                 "live",
@@ -152,7 +153,7 @@ impl Kind {
                 "remote",
                 "max",
             ],
-            Kind::Abi | Kind::Adapter => &[],
+            Kind::Adapter => &[],
         }
     }
 }
@@ -170,7 +171,7 @@ pub(crate) fn open(kind: Kind, place: &Place, actor: &str) -> Result<Box<dyn Sur
             let url = place.url.as_deref().context("no server")?;
             Box::new(api_remote::ApiRemote::new(url, place.token.as_deref())?)
         }
-        Kind::Abi => bail!("there is no shared library yet"),
+        Kind::Abi => Box::new(Adapter::abi(place)?),
         Kind::Adapter => bail!("an adapter is opened by its command"),
     })
 }

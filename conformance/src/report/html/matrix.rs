@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::surface::Kind;
 
 pub(super) fn surfaces() -> impl Iterator<Item = &'static str> {
-    Kind::COLUMNS.into_iter().map(Kind::name)
+    Kind::OWN.into_iter().map(Kind::name)
 }
 
 /// The short text of a cell, the word of its style, and what it means.
