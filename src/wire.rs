@@ -184,70 +184,6 @@ pub struct ErrorFields {
     causes: Vec<String>,
 }
 
-/// The error that an error body reports, with the kind, message, hint, path, seq, offset and causes that it had. `None`
-/// for what is no error body.
-#[cfg(feature = "remote")]
-pub(crate) fn read_error(text: &[u8]) -> Option<Error> {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        error: ReportedError,
-    }
-    let body: Body = serde_json::from_slice(text).ok()?;
-    body.error.into_error()
-}
-
-/// An error in JSON, as another process reported it.
-#[cfg(feature = "remote")]
-#[derive(Debug, serde::Deserialize)]
-pub(crate) struct ReportedError {
-    kind: String,
-    message: String,
-    hint: Option<String>,
-    path: Option<String>,
-    seq: Option<u64>,
-    offset: Option<u64>,
-    #[serde(default)]
-    causes: Vec<String>,
-}
-
-#[cfg(feature = "remote")]
-impl ReportedError {
-    /// The error; `None` if its kind is none of ours.
-    pub(crate) fn into_error(self) -> Option<Error> {
-        let mut kinds = crate::core::error::ErrorKind::ALL.into_iter();
-        let kind = kinds.find(|kind| kind.name() == self.kind)?;
-        let mut error = Error::new(kind, self.message);
-        if let Some(hint) = self.hint {
-            error = error.hint(hint);
-        }
-        if let Some(path) = self.path {
-            error = error.path(path);
-        }
-        if let Some(seq) = self.seq {
-            error = error.seq(seq);
-        }
-        if let Some(offset) = self.offset {
-            error = error.offset(offset);
-        }
-        let causes = self.causes.into_iter().rev();
-        let chain = causes.fold(None, |next, text| Some(Box::new(Cause { text, next })));
-        Some(match chain {
-            Some(cause) => error.caused_by(*cause),
-            None => error,
-        })
-    }
-}
-
-/// A cause of an error that happened in another process.
-#[cfg(feature = "remote")]
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-struct Cause {
-    text: String,
-    #[source]
-    next: Option<Box<Cause>>,
-}
-
 /// Writes receipts, `{"seq":...,"time":...,"meta":{"tags":[...]},"durability":...}`, one line each.
 ///
 /// Everything but the seq is the same for all messages of a batch and is put together once.
@@ -345,20 +281,6 @@ mod tests {
         assert_eq!(
             json(&full),
             r#"{"error":{"kind":"Io","message":"cannot sync","hint":"look at the disk","path":"/p","seq":99,"offset":7,"causes":["no space"]}}"#
-        );
-    }
-
-    #[cfg(feature = "remote")]
-    #[test]
-    fn an_error_comes_back_as_it_went() {
-        let text = r#"{"error":{"kind":"Io","message":"cannot sync","hint":"look at the disk","path":"/p","seq":99,"offset":7,"causes":["a","b"]}}"#;
-        let read = read_error(text.as_bytes()).expect("an error body");
-        assert_eq!(json(&read), text);
-        let others = [r#"{"error":{"kind":"Odd","message":"x"}}"#, "{}", "<html>"];
-        assert!(
-            others
-                .iter()
-                .all(|text| read_error(text.as_bytes()).is_none())
         );
     }
 

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
+use super::error::{ReportedError, read_error};
 use crate::api::Timestamp;
-use crate::wire::{self, ReportedError};
 use crate::{Error, ErrorKind, Result};
 
 /// The most that is read of an answer that is no stream.
@@ -50,7 +50,7 @@ impl Asked<'_> {
             return Ok(response);
         }
         let body = self.body(response).await?;
-        match wire::read_error(&body) {
+        match read_error(&body) {
             Some(error) => Err(error),
             None if matches!(status.as_u16(), 423 | 503) => {
                 Err(Error::new(ErrorKind::Busy, "the server has too much to do")

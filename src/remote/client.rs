@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Appended, Asked, MessageAnswer};
+use super::error::ReportedError;
 use super::options::RemoteOptions;
 use super::reference::{RemoteRef, SUFFIX};
 use super::tail::RemoteTail;
@@ -16,7 +17,6 @@ use crate::api::{
     Batch, Bounds, CreateOptions, Durability, Message, PoolEntry, PoolInfo, PoolRef, Receipt, Tags,
     TailOptions, Timestamp,
 };
-use crate::wire::ReportedError;
 use crate::{Error, ErrorKind, Result};
 
 const STORED: &str = "what was sent may have been stored";

@@ -20,6 +20,7 @@
 mod answer;
 pub mod blocking;
 mod client;
+mod error;
 mod options;
 mod reference;
 mod tail;

@@ -248,6 +248,18 @@ fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
         let most = 2 * HEADER_SIZE + ([1, 3, 0, 7, 80][round % 5] + 1) * 1056;
         let lap = 2 * HEADER_SIZE + pool.geometry().ring_size;
         assert!(persisted <= most.min(lap), "{persisted} in round {round}");
+        for word in 0..HEADER_SIZE / WORD {
+            let [is, will_be] =
+                [&pool.memory.memory, &pool.memory.medium].map(|m| m.load(word, Relaxed));
+            assert_eq!(is, will_be, "word {word} in round {round}");
+        }
+        pool.memory.persisted.set(0);
+        pool.flush(&lock, LockWait::Forever).unwrap();
+        assert_eq!(
+            pool.memory.persisted.get(),
+            0,
+            "synced what is on the medium"
+        );
         let left = open(HeapMemory::from_bytes(&pool.memory.medium.to_bytes()), 8).unwrap();
         let (oldest, newest) = left.bounds().unwrap().unwrap();
         assert_eq!(newest.seq, seq, "round {round}");
