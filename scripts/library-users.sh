@@ -25,12 +25,16 @@ echo "the library exports $(wc -l <<<"$exported") symbols, those of the header"
 # No answer is a list of words, on purpose.
 # shellcheck disable=SC2046
 build() { ${CC:-cc} -std=c11 -Wall -Wextra -Werror -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-    $(pkg-config --cflags plasmite) tests/abi/user.c -o "$work/$1" "${@:2}" -pthread; }
-build shared $(pkg-config --libs plasmite)
-build static "$prefix/lib/libplasmite.a" $(pkg-config --libs-only-l --static plasmite | sed 's/-lplasmite//')
+    $(pkg-config --cflags plasmite) "$1" -o "$work/$2" "${@:3}" -pthread; }
+build tests/abi/user.c shared $(pkg-config --libs plasmite)
+build tests/abi/user.c static "$prefix/lib/libplasmite.a" $(pkg-config --libs-only-l --static plasmite | sed 's/-lplasmite//')
 echo "a C program, linked shared:"
 "$work/shared" "$pools/shared" | sed 's/^/   /'
 echo "the same, linked static:"
 env -u LD_LIBRARY_PATH "$work/static" "$pools/static" | tail -n 1 | sed 's/^/   /'
 echo "a Python program:"
 python3 tests/abi/user.py "$prefix/lib/libplasmite.so" "$pools/python" | sed 's/^/   /'
+echo "the program in README.md:"
+sed -n '/^```c$/,/^```$/{/^```/!p}' README.md >"$work/readme.c"
+build "$work/readme.c" readme $(pkg-config --libs plasmite)
+(cd "$pools" && "$work/readme") | sed 's/^/   /' | grep '"data":{"n":1}'
