@@ -198,6 +198,17 @@ fn the_last_messages_are_found_beyond_any_hole() {
 }
 
 #[test]
+fn the_last_messages_without_holes_are_just_so_many() {
+    let pool = pool_with(None);
+    fill(&pool, 20);
+    for count in 1..=20 {
+        let cursor = Cursor::last_messages(&pool, count).unwrap();
+        let seen = read_all(&pool, cursor).into_iter().map(|(seq, _)| seq);
+        assert!(seen.eq(21 - count..=20), "{count}");
+    }
+}
+
+#[test]
 fn the_last_messages_are_counted_not_computed() {
     let pool = pool_with(None);
     append_at(
