@@ -50,6 +50,7 @@ torture: ## processes under all that may happen to them and their pools, for SEC
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
 library: ## the shared library as strangers get it, for conformance; debug
+	@mkdir -p target
 	@scripts/install-library.sh "$${CARGO_TARGET_DIR:-target}/library/prefix" dev 2>target/library.log || { cat target/library.log >&2; exit 1; }
 
 conformance: library ## run the cases of the specification on every surface; CASE=topic/name runs one
