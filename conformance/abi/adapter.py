@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 
 CAN = ["files", "batch", "live", "verify", "actors", "processes", "stamps", "max"]
 DURABILITIES = {"fast": 0, "flush": 1}
-MESSAGE, GAP, END, IDLE = 1, 2, 3, 4
+MESSAGE, GAP, END = 1, 2, 3
 ENDS = {1: "max", 2: "timeout", 3: "until", 4: "caught-up", 5: "cancelled"}
 # Ends whatever hangs, far beyond what anything takes.
 PATIENCE_MS = 30_000
@@ -201,10 +201,9 @@ class Adapter:
         if operation is None:
             return {"unimplemented": True}
         try:
-            answer = {"ok": operation(request)}
+            return {"ok": operation(request)}
         except Failure as failure:
-            answer = {"error": failure.error, "code": failure.code}
-        return answer
+            return {"error": failure.error, "code": failure.code}
 
     def let_go(self, name):
         pool = self.pools.pop(name, None)
