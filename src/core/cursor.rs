@@ -115,17 +115,15 @@ impl Cursor {
             let Found::Frame(start) = pool.find(Key::Seq(first))? else {
                 return Ok(Cursor::behind(&newest));
             };
-            let counted = pool.count_messages(&start, &newest)?;
-            let oldest = pool.control()?.oldest;
-            match counted {
+            match pool.count_messages(&start, &newest)? {
                 // Lapped while counting: what was counted is gone.
                 None => {}
-                Some(messages) if messages >= count || start.position <= oldest || first == 1 => {
+                Some(messages) if messages >= count || first == 1 => {
                     return Ok(Cursor::before(&start));
                 }
-                // What was before the last start has gone since.
+                // Seqs that go down, which is damage, lead nowhere.
                 Some(_) if start.position >= reached => return Ok(Cursor::before(&start)),
-                // Holes took part of the range; what is short lies before them.
+                // Holes took part of the range, or writers have; what is short lies before, if anything does.
                 Some(messages) => {
                     reached = start.position;
                     let before = pool.seq_before(&start)?;

@@ -183,6 +183,7 @@ fn time_is_searched_inclusively_and_never_goes_back() {
 
 /// A step for each seq that is missing would be for ever.
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
 fn the_last_messages_are_found_beyond_any_hole() {
     const FAR: u64 = 1 << 60;
     let pool = pool_with(None);
@@ -206,6 +207,23 @@ fn the_last_messages_without_holes_are_just_so_many() {
         let seen = read_all(&pool, cursor).into_iter().map(|(seq, _)| seq);
         assert!(seen.eq(21 - count..=20), "{count}");
     }
+}
+
+/// A search that is led back to where it was, by a frame out of place and a slot that names it, has to end.
+#[test]
+fn the_last_messages_of_a_pool_whose_seqs_go_down_are_found_or_not() {
+    let pool = pool_with(Some(64));
+    for seq in (1..=44).chain([60, 61]) {
+        append_at(&pool, &[(seq, 1000)]).unwrap();
+    }
+    let misplaced = FrameHeader {
+        seq: 59,
+        ..frame_of(&pool, 10)
+    };
+    forge(&pool, &misplaced);
+    pool.store_hint(misplaced.seq, misplaced.position);
+    let cursor = Cursor::last_messages(&pool, 4).unwrap();
+    assert!(cursor.next_seq() <= 60);
 }
 
 #[test]
