@@ -13,6 +13,7 @@ mod output;
 mod pool;
 mod pretty;
 mod remote;
+mod salvage;
 #[cfg(feature = "serve")]
 mod serve;
 mod signals;
