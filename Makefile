@@ -4,6 +4,7 @@ CARGO ?= cargo
 SECONDS ?= 60
 PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
 .PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
@@ -50,22 +51,22 @@ torture: ## processes under all that may happen to them and their pools, for SEC
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
 library: ## the shared library as strangers get it, for conformance; debug
-	@mkdir -p target
-	@scripts/install-library.sh "$${CARGO_TARGET_DIR:-target}/library/prefix" dev 2>target/library.log || { cat target/library.log >&2; exit 1; }
+	@mkdir -p "$(TARGET)/library"
+	@scripts/install-library.sh "$(TARGET)/library/prefix" dev 2>"$(TARGET)/library/log" || { cat "$(TARGET)/library/log" >&2; exit 1; }
 
 conformance: library ## run the cases of the specification on every surface; CASE=topic/name runs one
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
+	$(TARGET)/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
 
 conformance-selftest: library ## break each surface on purpose, and check that the cases notice
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance selftest $(ARGS)
+	$(TARGET)/debug/plasmite-conformance selftest $(ARGS)
 
 conformance-reference: ## the cases against an implementation in Python that is written from the specification alone
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance --adapter 'python3 conformance/reference/adapter.py' --out target/conformance/reference $(ARGS)
+	$(TARGET)/debug/plasmite-conformance --adapter 'python3 conformance/reference/adapter.py' --out $(TARGET)/conformance/reference $(ARGS)
 
 conformance-lock: ## lock the text of the clauses, once their cases were looked at
 	$(CARGO) run --quiet -p plasmite-conformance -- lock
@@ -118,7 +119,7 @@ setup: ## install the tools that only some targets need
 
 install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 target/release/plasmite target/release/pls $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(TARGET)/release/plasmite $(TARGET)/release/pls $(DESTDIR)$(PREFIX)/bin
 	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built
