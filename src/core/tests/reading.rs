@@ -209,6 +209,19 @@ fn the_last_messages_without_holes_are_just_so_many() {
     }
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+fn more_last_messages_than_are_retained_are_all_that_are() {
+    let pool = pool_with(None);
+    fill(&pool, 300);
+    let oldest = pool.bounds().unwrap().unwrap().0.seq;
+    for count in [301 - oldest, 302 - oldest, 299, 300, 301, u64::MAX] {
+        let cursor = Cursor::last_messages(&pool, count).unwrap();
+        let seen = read_all(&pool, cursor).into_iter().map(|(seq, _)| seq);
+        assert!(seen.eq(oldest..=300), "{count}");
+    }
+}
+
 /// A search that is led back to where it was, by a frame out of place and a slot that names it, has to end.
 #[test]
 fn the_last_messages_of_a_pool_whose_seqs_go_down_are_found_or_not() {
