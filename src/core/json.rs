@@ -508,6 +508,31 @@ mod tests {
         assert_eq!(compact(b"1\n").unwrap(), "1");
     }
 
+    /// Where there is no other white space that would have the text looked at.
+    #[test]
+    fn a_single_space_goes_from_wherever_it_may_stand() {
+        let long = "x".repeat(2 * BLOCK - 3);
+        let texts: [&[&str]; 4] = [
+            &["[", "1", "]"],
+            &["[", "[", "]", ",", "{", "}", ",", "\"\"", ",", "2", "]"],
+            &["{", "\"a\"", ":", "[", "]", ",", "\"b\"", ":", "1", "}"],
+            &["[", "\"", &long, "\"", ",", "1", ",", "2", ",", "3", "]"],
+        ];
+        for tokens in texts {
+            let whole = tokens.concat();
+            for at in 0..=tokens.len() {
+                let (left, right) = tokens.split_at(at);
+                let is_in_string = left.concat().matches('"').count() % 2 == 1;
+                for space in [" ", "\n", "\t", "\r"] {
+                    let spaced = left.concat() + space + &right.concat();
+                    if !is_in_string {
+                        assert_eq!(compact(spaced.as_bytes()).unwrap(), whole, "{spaced:?}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_quote_stays_escaped_across_blocks() {
         // All of them take Miri minutes.
