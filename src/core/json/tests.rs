@@ -86,12 +86,37 @@ fn depth_is_bounded() {
     assert_eq!(error.offset_value(), Some(2 * MAX_DEPTH as u64));
     assert!(error.message().contains("100"), "{error}");
     assert!(compact("[".repeat(1_000_000).as_bytes()).is_err());
-    let wide = format!("[{}\"{}\"]", "[],{},".repeat(200), "[".repeat(200));
+    let objects = format!(
+        "{}1{}",
+        "{\"\":".repeat(MAX_DEPTH + 1),
+        "}".repeat(MAX_DEPTH + 1)
+    );
+    assert!(compact(objects.as_bytes()).is_err());
+    let wide = format!("[{}\"{}\"]", "[],[{}],[[[]]],".repeat(200), "[".repeat(200));
     assert_eq!(compact(wide.as_bytes()).unwrap(), wide);
+    for string in [r#""[\"[""#, r#""[\\""#, r#""\\\"[""#, r#""[""#] {
+        let strings = format!("[{}1]", format!("{string},[{string}],").repeat(150));
+        assert_eq!(compact(strings.as_bytes()).unwrap(), strings);
+    }
 }
 
 /// What is no JSON, the offset of the fault, and what is said of it.
-const FAULTS: [(&[u8], u64, &str); 24] = [
+const FAULTS: [(&[u8], u64, &str); 27] = [
+    (
+        b"[x \xff]",
+        1,
+        "The text is not JSON: expected a value, found `x` at column 2",
+    ),
+    (
+        b"[1,\nx]",
+        4,
+        "The text is not JSON: expected a value, found `x` at line 2, column 1",
+    ),
+    (
+        b"[1,\n2,\n3,\n4,\nx]",
+        13,
+        "The text is not JSON: expected a value, found `x` at line 5, column 1",
+    ),
     (b"", 0, "There is no JSON value: the input is empty"),
     (b" \n", 2, "There is no JSON value: the input is empty"),
     (
