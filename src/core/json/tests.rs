@@ -101,7 +101,17 @@ fn depth_is_bounded() {
 }
 
 /// What is no JSON, the offset of the fault, and what is said of it.
-const FAULTS: [(&[u8], u64, &str); 27] = [
+const FAULTS: [(&[u8], u64, &str); 29] = [
+    (
+        b"[1, -",
+        5,
+        "The JSON ends before its value is complete at column 6",
+    ),
+    (
+        b"[-",
+        2,
+        "The JSON ends before its value is complete at column 3",
+    ),
     (
         b"[x \xff]",
         1,
@@ -239,6 +249,46 @@ fn errors_say_what_and_where() {
         assert_eq!(error.offset_value(), Some(offset), "{message}");
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.hint_text().is_some(), "{message}");
+    }
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let rows: [(&[u8], &str); 15] = [
+        (
+            b"1 2",
+            "give one value at a time, put several into an array, or quote plain text",
+        ),
+        (b"[1,]", "remove the comma before it"),
+        (b"{\"a\":1 , }", "remove the comma before it"),
+        (b"[}", "correct the JSON at that place"),
+        (b"{'a':1}", "put strings and keys into double quotes"),
+        (b"['a']", "put strings and keys into double quotes"),
+        (
+            b"[NaN]",
+            "JSON has no NaN and no Infinity; send null or a string",
+        ),
+        (
+            b"[Infinity]",
+            "JSON has no NaN and no Infinity; send null or a string",
+        ),
+        (
+            b"[01]",
+            "write numbers as 1, -0.5 or 1e9, without leading zeros or plus sign",
+        ),
+        (b"[\"\\x\"]", "write a literal backslash as \\\\"),
+        (
+            b"[\"a\nb\"]",
+            "close the string, or write the character as an escape such as \\n or \\t",
+        ),
+        (b"\xef\xbb\xbf1", "remove the byte order mark"),
+        (b"hello", "to send plain text, put it into double quotes"),
+        (b" hello", "to send plain text, put it into double quotes"),
+        (b"[hello]", "correct the JSON at that place"),
+    ];
+    for (text, hint) in rows {
+        let error = compact(text).unwrap_err();
+        assert_eq!(error.hint_text(), Some(hint), "{}", error.message());
     }
 }
 
