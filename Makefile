@@ -116,9 +116,10 @@ deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
 
-install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
+install: build ## install plasmite and pls, their manual and completions, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/plasmite target/release/pls $(DESTDIR)$(PREFIX)/bin
+	DESTDIR=$(DESTDIR) scripts/install-docs.sh $(PREFIX)
 	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built

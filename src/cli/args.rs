@@ -11,6 +11,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::completion::{self, CompletionArgs};
+use super::man::ManPagesArgs;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -116,6 +118,12 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Print the program's name and version
     Version(JsonFlag),
+    /// Print a script that lets a shell complete commands, flags and names of pools
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -478,6 +486,12 @@ impl Color {
 }
 
 impl Global {
+    /// As if `dir` were given with `--dir`.
+    pub(super) fn in_dir(dir: Option<PathBuf>) -> Global {
+        let color = Color::default();
+        Global { dir, color }
+    }
+
     /// The pools that commands work on, where `pool` is the one that was named.
     pub(crate) fn client_for(&self, pool: &PoolRef) -> Result<Client> {
         match pool {

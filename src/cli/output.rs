@@ -13,7 +13,7 @@ use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
-use super::Stop;
+use super::{Stop, layout, progress};
 use crate::core::error::{Error, ErrorKind};
 use crate::wire;
 
@@ -98,7 +98,14 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Stop> {
     })
 }
 
-/// Prints text for people, which ends with a newline and may hold styles.
+/// Prints lines for people, which may hold styles, broken between words where the terminal is narrow.
+pub(crate) fn print_lines(text: &str) -> Result<(), Stop> {
+    let width = layout::stdout_width();
+    let lines = text.lines().map(|line| layout::wrap(line, width) + "\n");
+    print_text(&lines.collect::<String>())
+}
+
+/// Prints text for people as it is. It ends with a newline and may hold styles.
 pub(crate) fn print_text(text: &str) -> Result<(), Stop> {
     let has_colour = stdout_has_colour();
     print(|out| match has_colour {
@@ -132,6 +139,7 @@ pub(crate) fn flush_for_exit() {
             // The process is ending with a code of its own; a closed pipe changes nothing about that.
             write_out(&mut buffer).ok();
         }
+        progress::stop();
         done.send(()).ok();
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
@@ -185,6 +193,7 @@ fn buffer() -> MutexGuard<'static, Vec<u8>> {
 }
 
 fn write_out(buffer: &mut Vec<u8>) -> Result<(), Stop> {
+    let _line = stdout_is_terminal().then(progress::step_aside);
     let written = {
         let mut stdout = io::stdout().lock();
         stdout.write_all(buffer).and_then(|()| stdout.flush())
@@ -215,6 +224,7 @@ fn print_to_stderr(text: &str) {
         true => ColorChoice::AlwaysAnsi,
         false => ColorChoice::Never,
     };
+    let _line = progress::step_aside();
     // One write per report, and nowhere left to report a failure to report.
     AutoStream::new(io::stderr().lock(), colour)
         .write_all(text.as_bytes())
