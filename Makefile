@@ -6,7 +6,7 @@ PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint check-systems no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ lint: ## formatting and clippy, warnings denied
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
+
+check-systems: ## compile for systems that no test runs on: macOS, FreeBSD, and what there is for Windows (needs rustup)
+	rustup target add aarch64-apple-darwin x86_64-unknown-freebsd x86_64-pc-windows-gnu
+	$(CARGO) clippy --no-default-features --features cli --target aarch64-apple-darwin -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-unknown-freebsd -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-pc-windows-gnu -- -D warnings
 
 no-network: ## check that the library alone needs no network, async or command-line crate
 	scripts/no-network.sh

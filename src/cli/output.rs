@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::{Stop, layout, progress};
 use crate::core::error::{Error, ErrorKind};
+pub(crate) use crate::platform::stdout_is_closed;
 use crate::wire;
 
 /// Past this many bytes the buffer is written out without being asked.
@@ -117,18 +117,6 @@ pub(crate) fn print_text(text: &str) -> Result<(), Stop> {
 /// Writes out what was printed. Called before anything that may wait.
 pub(crate) fn flush() -> Result<(), Stop> {
     write_out(&mut buffer())
-}
-
-/// Whether the reader of standard output went away. Sees it without writing anything.
-pub(crate) fn stdout_is_closed() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&now)).is_ok()
-        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes out what was printed, unless that takes longer than a moment. For the way out when the main thread is stuck.
