@@ -155,8 +155,8 @@ fn lasts(command: &str) -> bool {
     goes_on.iter().any(|it| command.contains(it)) && !ends.iter().any(|it| command.contains(it))
 }
 
-/// A directory to work in, pools with the names of the examples, a server over them, and a program on the path that
-/// stands in for one that would ask another machine.
+/// A directory to work in, pools with the names of the examples, a server over them, and programs on the path that
+/// stand in for what would ask another machine, or is not on this one.
 struct Place {
     dir: tempfile::TempDir,
     server: Child,
@@ -184,6 +184,16 @@ else:
             print(line.decode(), flush=True)
 "#;
 
+/// Stands in for jq where it is not installed.
+const JQ: &str = r#"#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    value = json.loads(line)
+    for name in sys.argv[1].strip(".").split("."):
+        value = value[name]
+    print(json.dumps(value))
+"#;
+
 /// Pools that examples follow, which get messages as long as somebody does.
 const FOLLOWED: [&str; 4] = ["build", "chat", "jobs", "logs"];
 /// Such a message passes the filters of all examples.
@@ -195,9 +205,7 @@ impl Place {
         for name in ["bin", "work", "pools"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let curl = dir.path().join("bin/curl");
-        fs::write(&curl, CURL).unwrap();
-        fs::set_permissions(curl, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&dir.path().join("bin/curl"), CURL);
         let mut server = shell(dir.path(), "exec plasmite serve --bind 127.0.0.1:0");
         let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
@@ -213,7 +221,16 @@ impl Place {
         place
     }
 
+    /// Sees to it that what an example pipes to is there: a jq that knows paths.
+    fn provide_jq(&self) {
+        let is_there = |dir: PathBuf| dir.join("jq").is_file();
+        if !std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(is_there) {
+            program(&self.dir.path().join("bin/jq"), JQ);
+        }
+    }
+
     fn prepare(&self) {
+        self.provide_jq();
         for name in ["app.jsonl", "today.jsonl"] {
             fs::write(self.work().join(name), "{\"from\": \"a file\"}\n").unwrap();
         }
@@ -319,6 +336,11 @@ impl Drop for Place {
         self.server.kill().ok();
         self.server.wait().ok();
     }
+}
+
+fn program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A shell that runs one line in a place, in which the programs under test are on the path.

@@ -36,8 +36,14 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Subcommand)]
 enum ServeCommand {
     /// Write a token, a certificate and its key
+    #[command(
+        after_help = "It says how to serve with them.\n\nExample:\n  plasmite serve init --out-dir secrets --address 192.168.1.7"
+    )]
     Init(InitArgs),
     /// Say what would keep a server with these flags from serving; bind nothing
+    #[command(
+        after_help = "Example:\n  plasmite serve check --bind 0.0.0.0:9700 --allow-non-loopback --access read-only"
+    )]
     Check(Box<CheckArgs>),
 }
 
