@@ -72,7 +72,7 @@ fn checking_pools_shows_how_long_it_takes() {
         let link = place.file(&format!("p{n}.plasmite"));
         std::os::unix::fs::symlink(place.file("p.plasmite"), link).expect("a link");
     }
-    for command in ["PLS doctor --all", "PLS doctor --all --json"] {
+    for command in ["PLS doctor --all", "PLS doctor --all --json > reports"] {
         let mut terminal = Terminal::run(&place, 200, command);
         terminal.wait_until(|text| {
             text.contains("checking the pools in ") && text.contains(" s\x1b[K")
