@@ -3,7 +3,7 @@
 //! It implements the traits of [`core::memory`](crate::core::memory) over memmap2, fs2 and libc. Offsets come from the
 //! caller, so no layout is known here.
 //!
-//! What systems do in ways of their own is in [`sys`], with a table of it: Linux is complete and tested, macOS is written
+//! What systems do in ways of their own is in `sys`, with a table of it: Linux is complete and tested, macOS is written
 //! and compiled, Windows is a list of what is missing.
 //!
 //! Reading order: [`mapped`], [`sigbus`], [`lock`], [`futex`], [`create`], then the small ones.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::help;
 use crate::support::{PLASMITE, PLS, Place};
 use crate::terminal::{Terminal, programs};
 
@@ -223,14 +224,17 @@ fn pools_are_those_of_the_directory_that_is_meant() {
 #[test]
 fn every_command_that_takes_a_pool_completes_its_name() {
     let place = place();
-    for command in [
-        "feed",
-        "fetch",
-        "follow",
-        "doctor",
-        "pool info",
-        "pool delete",
-    ] {
+    let takes_pool = |command: &&String| {
+        let help = place.run(&format!("{command} --help")).ok();
+        let mut usage = help.lines().filter(|line| line.starts_with("Usage:"));
+        usage.any(|line| line.contains("POOL"))
+    };
+    let commands = help::commands();
+    let mut commands: Vec<_> = commands.iter().filter(takes_pool).collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    let delete = "pool delete".to_owned();
+    commands.push(&delete);
+    for command in commands {
         let mut words = vec!["plasmite"];
         words.extend(command.split(' '));
         words.push("l");
