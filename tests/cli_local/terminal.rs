@@ -14,8 +14,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a line of the shell, in which `PLS` is the program, on a terminal of so many columns. What was on it before
-    /// is taken for the program's `PATH`.
+    /// Runs a line of the shell on a terminal of so many columns. `PLS` stands for the program, which is on the path too.
     pub(crate) fn run(place: &Place, columns: u16, line: &str) -> Terminal {
         let line = line.replace("PLS", PLASMITE);
         let line = format!("stty cols {columns} rows 24; {line}");

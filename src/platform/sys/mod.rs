@@ -72,5 +72,6 @@ pub(crate) struct Found {
     pub(crate) size: u64,
 }
 
-/// What to do about a fault at an address: `None` if it is in no mapping of ours, else whether that may be written.
+/// What to do about a fault at an address: `None` if it is in no mapping of ours, else whether that may be written. It is
+/// called while the fault is handled, where nothing may be allocated or waited for.
 pub(crate) type Judge = fn(usize) -> Option<bool>;
