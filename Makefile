@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint check-systems no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ lint: ## formatting and clippy, warnings denied
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
+
+check-systems: ## compile for systems that no test runs on: macOS, FreeBSD, and what there is for Windows (needs rustup)
+	rustup target add aarch64-apple-darwin x86_64-unknown-freebsd x86_64-pc-windows-gnu
+	$(CARGO) clippy --no-default-features --features cli --target aarch64-apple-darwin -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-unknown-freebsd -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-pc-windows-gnu -- -D warnings
 
 no-network: ## check that the library alone needs no network, async or command-line crate
 	scripts/no-network.sh
@@ -117,9 +123,10 @@ deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
 
-install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
+install: build ## install plasmite and pls, their manual and completions, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TARGET)/release/plasmite $(TARGET)/release/pls $(DESTDIR)$(PREFIX)/bin
+	DESTDIR=$(DESTDIR) scripts/install-docs.sh $(PREFIX)
 	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built

@@ -11,6 +11,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::completion::{self, CompletionArgs};
+use super::man::ManPagesArgs;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -116,6 +118,12 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Print the program's name and version
     Version(JsonFlag),
+    /// Print a script that lets a shell complete commands, flags and names of pools
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,8 +132,14 @@ pub(crate) enum PoolCommand {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the pools in the pool directory, or of a server
+    #[command(
+        after_help = "Examples:\n  plasmite pool list\n  plasmite pool list http://127.0.0.1:9700"
+    )]
     List(ListArgs),
     /// Describe a pool: size, bounds, how full it is, how old its messages are
+    #[command(
+        after_help = "Examples:\n  plasmite pool info chat\n  plasmite pool info chat --json | jq .bounds"
+    )]
     Info(InfoArgs),
     /// Delete pools and all that is in them
     #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
@@ -304,7 +318,7 @@ pub(crate) struct FollowArgs {
     /// Begin with the newest N messages, counted before any filter
     #[arg(short = 'n', long = "tail", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
     pub(crate) tail: Option<u64>,
-    /// Begin with the oldest message from T on: RFC 3339, or a time ago such as 5m
+    /// Begin with the oldest message from T on: a time such as 2026-11-24T12:00:00Z, or a time ago such as 5m
     #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, conflicts_with = "from", help_heading = "Start and end")]
     pub(crate) since: Option<Timestamp>,
     /// End before the first message from T on, or when it is T
@@ -478,6 +492,12 @@ impl Color {
 }
 
 impl Global {
+    /// As if `dir` were given with `--dir`.
+    pub(super) fn in_dir(dir: Option<PathBuf>) -> Global {
+        let color = Color::default();
+        Global { dir, color }
+    }
+
     /// The pools that commands work on, where `pool` is the one that was named.
     pub(crate) fn client_for(&self, pool: &PoolRef) -> Result<Client> {
         match pool {

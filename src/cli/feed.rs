@@ -1,6 +1,6 @@
 //! `feed POOL`.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,6 +10,7 @@ use super::args::{FeedArgs, Global, OnBadRecord, StreamFormat};
 use super::ingest::{Ingest, Place, Record};
 use super::open::Target;
 use super::output::{self, style};
+use super::progress::{Progress, Total};
 use super::signals::{self, Work};
 use super::{Outcome, Stop, open};
 use crate::api::{Batch, CreateOptions, Durability, Pool, Receipt, Tags};
@@ -77,6 +78,11 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
     let limit = usize::try_from(pool.max_batch_bytes()).unwrap_or(usize::MAX);
     let mut ingest = Ingest::new(args.input, limit);
     let mut buffer = vec![0; READ_BYTES];
+    let progress = match args.quiet {
+        true => Progress::none(),
+        false => input.progress(),
+    };
+    let mut done = 0;
     while !signals::requested() {
         output::flush()?;
         let count = feeder.work.pause(|| input.read(&mut buffer))?;
@@ -85,6 +91,9 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
             _ => ingest.push(&buffer[..count]),
         }
         feeder.take(&mut ingest, &pool)?;
+        done += count as u64;
+        progress.advance(done);
+        progress.count(feeder.appended);
         if count == 0 {
             break;
         }
@@ -172,16 +181,18 @@ impl Sink {
     }
 }
 
-/// Where records are read from, and what to call it.
+/// Where records are read from, what to call it, and how much there is, where it is a file.
 struct Input {
     reader: Box<dyn Read>,
     path: Option<PathBuf>,
+    size: Option<u64>,
 }
 
 fn open_input(file: Option<&Path>) -> Result<Input> {
     let stdin = |path| Input {
         reader: Box::new(io::stdin().lock()),
         path,
+        size: None,
     };
     match file {
         None if io::stdin().is_terminal() => {
@@ -191,13 +202,26 @@ fn open_input(file: Option<&Path>) -> Result<Input> {
         None => Ok(stdin(None)),
         Some(path) if path.as_os_str() == "-" => Ok(stdin(None)),
         Some(path) => match File::open(path) {
-            Ok(file) => Ok(Input { reader: Box::new(file), path: Some(path.to_owned()) }),
+            Ok(file) => {
+                let size = file.metadata().ok().filter(Metadata::is_file).map(|it| it.len());
+                Ok(Input { reader: Box::new(file), path: Some(path.to_owned()), size })
+            }
             Err(cause) => Err(input_error(cause, Some(path))),
         },
     }
 }
 
 impl Input {
+    /// How far a file has been read. Of a stream there is no telling.
+    fn progress(&self) -> Progress {
+        match (&self.path, self.size) {
+            (Some(path), Some(size)) => {
+                Progress::new(&format!("feeding {}", path.display()), Total::Bytes(size))
+            }
+            _ => Progress::none(),
+        }
+    }
+
     fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         loop {
             match self.reader.read(into) {
@@ -241,6 +265,8 @@ struct Feeder<'a> {
     batch: Batch,
     /// The line on which each message of the batch starts in the input.
     lines: Vec<u64>,
+    /// How many messages are in the pool by now.
+    appended: u64,
     has_skipped: bool,
 }
 
@@ -253,6 +279,7 @@ impl<'a> Feeder<'a> {
             tags: Tags::new(&args.tags),
             batch: Batch::new(),
             lines: Vec::new(),
+            appended: 0,
             has_skipped: false,
         }
     }
@@ -326,6 +353,7 @@ impl<'a> Feeder<'a> {
             }
             receipt => receipt?,
         };
+        self.appended += self.batch.len() as u64;
         self.batch.clear();
         self.lines.clear();
         if self.args.quiet {
@@ -391,7 +419,7 @@ impl<'a> Feeder<'a> {
                     Durability::Flush => "  on disk",
                 };
                 let line = |seq| format!("{bold}{seq}{bold:#}  {dim}{time}{dim:#}{note}\n");
-                output::print_text(&seqs.map(line).collect::<String>())
+                output::print_lines(&seqs.map(line).collect::<String>())
             }
         }
     }

@@ -8,7 +8,7 @@ use super::args::{FollowArgs, Global, OnGap, StreamFormat};
 use super::filter::{self, Filters};
 use super::open::Target;
 use super::watchdog::Watchdog;
-use super::{Outcome, Stop, TIMED_OUT, open, output, pretty, signals};
+use super::{Outcome, Stop, TIMED_OUT, layout, open, output, pretty, signals};
 use crate::api::{
     Canceller, CreateOptions, Gap, GapPolicy, Message, Next, Pool, PoolRef, Start, Tail,
     TailOptions,
@@ -268,8 +268,13 @@ impl<'a> Follower<'a> {
                 out.extend_from_slice(message.data_json().as_bytes());
                 out.push(b'\n');
             }
-            (StreamFormat::Pretty, false) => pretty::write_message(message, self.has_colour, out),
-            (StreamFormat::Pretty, true) => pretty::write_data(message, self.has_colour, out),
+            // The terminal may have been made narrower meanwhile.
+            (StreamFormat::Pretty, false) => {
+                pretty::write_message(message, self.has_colour, layout::stdout_width(), out);
+            }
+            (StreamFormat::Pretty, true) => {
+                pretty::write_data(message, self.has_colour, layout::stdout_width(), out);
+            }
         })?;
         if let Some(timeout) = self.args.timeout {
             self.deadline = Instant::now().checked_add(timeout);

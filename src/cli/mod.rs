@@ -1,6 +1,7 @@
 //! The command line: reads arguments, calls the library, prints what came of it.
 
 mod args;
+mod completion;
 mod doctor;
 
 mod feed;
@@ -8,10 +9,13 @@ mod fetch;
 mod filter;
 mod follow;
 pub mod ingest;
+mod layout;
+mod man;
 mod open;
 mod output;
 mod pool;
 mod pretty;
+mod progress;
 mod remote;
 #[cfg(feature = "serve")]
 mod serve;
@@ -48,6 +52,9 @@ enum Stop {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if completion::answer() {
+        return ExitCode::SUCCESS;
+    }
     panic::set_hook(Box::new(report_panic));
     let internal = policy::exit_code(ErrorKind::Internal);
     let code = panic::catch_unwind(|| run(std::env::args_os())).unwrap_or(internal);
@@ -88,7 +95,7 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
     let Cli { global, command } = match args::parse(&args) {
         Ok(cli) => cli,
         Err(ParseEnd::Show(text)) => {
-            return output::print_text(&text.ansi().to_string()).map(|()| 0);
+            return output::print_lines(&text.ansi().to_string()).map(|()| 0);
         }
         Err(ParseEnd::Fail { error, help }) => {
             if let Some(help) = help.filter(|_| io::stderr().is_terminal()) {
@@ -108,6 +115,8 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&global, &args),
         Command::Version(json) => version::run(json),
+        Command::Completion(args) => completion::run(&args),
+        Command::ManPages(args) => man::run(&args),
     }
 }
 

@@ -10,12 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
-
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::platform::{SIGTERM, endings};
 
 /// How long the work in hand may take once a signal asked for the end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,12 +36,8 @@ pub(crate) fn install() -> Result<Work> {
             .hint("check the limits on open files and processes")
             .caused_by(cause)
     };
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_usize(signal, &REQUESTED, signal as usize).map_err(failed)?;
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let mut signals = endings(&REQUESTED).map_err(failed)?;
     let listen = move || {
-        let mut signals = signals.forever();
         if let Some(signal) = signals.next() {
             on_first(signal);
         }

@@ -4,12 +4,22 @@
 
 #[path = "../support/commands.rs"]
 mod commands;
+#[cfg(target_os = "linux")]
+mod completion;
 mod doctor;
 mod feed;
 mod filters;
 mod follow;
 mod general;
 mod help;
+#[cfg(target_os = "linux")]
+mod manual;
+#[cfg(target_os = "linux")]
+mod narrow;
 mod pools;
+#[cfg(target_os = "linux")]
+mod progress;
 mod signals;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
