@@ -5,12 +5,14 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::Stop;
@@ -110,6 +112,22 @@ pub(crate) fn print_text(text: &str) -> Result<(), Stop> {
 /// Writes out what was printed. Called before anything that may wait.
 pub(crate) fn flush() -> Result<(), Stop> {
     write_out(&mut buffer())
+}
+
+/// Writes bytes to a stream as they are and at once, past the buffer.
+pub(crate) fn pass_on(bytes: &[u8], stream: impl AsFd) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(&stream, rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::INTR) => {}
+            // Whoever shares the stream may have set it to wait for nothing, which then holds for everybody.
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stream, PollFlags::OUT)], None)),
+            Err(cause) => return Err(cause.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the reader of standard output went away. Sees it without writing anything.

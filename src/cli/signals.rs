@@ -3,6 +3,8 @@
 //! The main thread holds the *work* lock while it has something in hand that should be finished, a batch for example,
 //! and lets go of it while it waits for input. The first signal asks for an end; as soon as the lock is free, or after
 //! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
+//!
+//! A command that runs another one has signals [diverted](divert): they are that one's then, and end nothing here.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+pub(crate) use signal_hook::low_level::siginfo::Origin;
 
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
@@ -26,6 +30,10 @@ static WORK: Mutex<()> = Mutex::new(());
 /// Whether the command ends by itself once it was asked to, and SIGTERM is how it is meant to end.
 static GRACEFUL: AtomicBool = AtomicBool::new(false);
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+/// Where signals go instead, if anywhere.
+static DIVERSION: Mutex<Option<Diversion>> = Mutex::new(None);
+
+type Diversion = Box<dyn FnMut(&Origin) + Send>;
 
 /// The main thread's hold on the work lock.
 pub(crate) struct Work {
@@ -42,15 +50,19 @@ pub(crate) fn install() -> Result<Work> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_usize(signal, &REQUESTED, signal as usize).map_err(failed)?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM]).map_err(failed)?;
     let listen = move || {
-        let mut signals = signals.forever();
-        if let Some(signal) = signals.next() {
-            on_first(signal);
-        }
-        if let Some(signal) = signals.next() {
-            // A second one is not patient.
-            process::exit(i32::from(code_of(signal)));
+        let mut is_first = true;
+        for origin in signals.forever() {
+            if let Some(handle) = &mut *diversion() {
+                handle(&origin);
+            } else if is_first {
+                is_first = false;
+                on_first(origin.signal);
+            } else {
+                // A second one is not patient.
+                process::exit(i32::from(code_of(origin.signal)));
+            }
         }
     };
     thread::Builder::new()
@@ -70,6 +82,7 @@ pub(crate) fn requested() -> bool {
 /// The exit code: that of the signal that asked for the end, else `code`.
 pub(crate) fn exit_code(code: u8) -> u8 {
     match i32::try_from(REQUESTED.load(Ordering::SeqCst)) {
+        _ if diversion().is_some() => code,
         Ok(0) | Err(_) => code,
         Ok(SIGTERM) if GRACEFUL.load(Ordering::SeqCst) => code,
         Ok(signal) => code_of(signal),
@@ -90,6 +103,17 @@ pub(crate) fn on_cancel(cancel: impl Fn() + Send + 'static) {
 pub(crate) fn end_gracefully(end: impl Fn() + Send + 'static) {
     GRACEFUL.store(true, Ordering::SeqCst);
     on_cancel(end);
+}
+
+/// Leaves all signals from here on to `handle`, which a thread of its own calls with one after the other: none of them
+/// ends the process. Not so, and `false`, if one came before and is ending the process.
+pub(crate) fn divert(handle: impl FnMut(&Origin) + Send + 'static) -> bool {
+    let mut diversion = diversion();
+    if requested() {
+        return false;
+    }
+    *diversion = Some(Box::new(handle));
+    true
 }
 
 impl Work {
@@ -128,6 +152,10 @@ fn end_when_idle(signal: i32) {
     };
     output::flush_for_exit();
     process::exit(i32::from(code_of(signal)));
+}
+
+fn diversion() -> MutexGuard<'static, Option<Diversion>> {
+    DIVERSION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock() -> MutexGuard<'static, ()> {

@@ -13,3 +13,4 @@ mod help;
 mod pools;
 mod signals;
 mod support;
+mod tap;
