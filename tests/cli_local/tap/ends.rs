@@ -163,8 +163,8 @@ fn a_reader_that_takes_its_time_misses_nothing() {
         "echo $$ > $PLASMITE_DIR/own; exec head -c 125000 /dev/zero",
     );
     wait_until_gone(&place.wait_for_file("own", is_whole_line));
-    // Longer than what others hold open would be listened to.
-    thread::sleep(Duration::from_millis(1_300));
+    // Longer than what others hold open would be listened to, whether they say something or not.
+    thread::sleep(Duration::from_millis(10_500));
     let mut bytes = Vec::new();
     tap.out.read_to_end(&mut bytes).expect("output");
     assert_eq!(tap.finish().code, Some(0));
