@@ -109,6 +109,9 @@ pub(crate) enum Command {
     /// Print messages as they come
     #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(FollowArgs),
+    /// Run a command, and keep what it prints in a pool
+    #[command(after_help = TAP_EXAMPLES)]
+    Tap(TapArgs),
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
@@ -398,6 +401,39 @@ pub(crate) enum OnGap {
     /// End with RetentionGap, exit code 9
     Error,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct TapArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// The command to run, and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+    /// Tag every message; may be given several times
+    #[arg(long = "tag", value_name = "T", allow_hyphen_values = true)]
+    pub(crate) tags: Vec<String>,
+    /// What a message survives once it is appended
+    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
+    pub(crate) durability: Durability,
+    /// Create the pool if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Size of a pool that --create creates [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
+    pub(crate) create_size: Option<u64>,
+    /// Keep what the command prints without printing it as well
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const TAP_EXAMPLES: &str = "\
+Each line becomes a message, between one that says what was started and one that says how it ended.
+The command reads what tap would read, gets SIGINT and SIGTERM, and gives tap its exit code.
+
+Examples:
+  plasmite tap build --create --create-size 64M -- make test
+  plasmite tap jobs --tag nightly -q -- ./backup.sh --full
+  plasmite follow build --tag lifecycle --where '.data.kind == \"exit\"' --one      wait for the end";
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {

@@ -23,9 +23,9 @@ use crate::wire::ReceiptWriter;
 /// How much input is read at once, and so the most that one read can make wait.
 const READ_BYTES: usize = 256 * 1024;
 /// A batch is appended at the latest when it has this many messages, so that other writers get their turn,
-const BATCH_MESSAGES: usize = 256;
+pub(super) const BATCH_MESSAGES: usize = 256;
 /// or takes this much of the ring.
-const BATCH_BYTES: u64 = 1024 * 1024;
+pub(super) const BATCH_BYTES: u64 = 1024 * 1024;
 /// or this much of a request: half of what a server takes unless told otherwise.
 #[cfg(feature = "remote")]
 const REQUEST_BYTES: u64 = 512 * 1024;
@@ -489,7 +489,7 @@ fn split_place(message: &str) -> (&str, &str) {
     }
 }
 
-fn lower_case_start(message: &str) -> String {
+pub(super) fn lower_case_start(message: &str) -> String {
     let mut chars = message.chars();
     match (chars.next(), chars.clone().next()) {
         // An acronym keeps its capitals.

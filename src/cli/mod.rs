@@ -21,6 +21,7 @@ mod remote;
 mod serve;
 mod signals;
 mod size;
+mod tap;
 mod usage;
 mod version;
 mod watchdog;
@@ -111,6 +112,7 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
         Command::Feed(args) => feed::run(&global, &args, work),
         Command::Fetch(args) => fetch::run(&global, &args),
         Command::Follow(args) => follow::run(&global, &args),
+        Command::Tap(args) => tap::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&global, &args),

@@ -3,6 +3,8 @@
 //! The main thread holds the *work* lock while it has something in hand that should be finished, a batch for example,
 //! and lets go of it while it waits for input. The first signal asks for an end; as soon as the lock is free, or after
 //! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
+//!
+//! A command that runs another one has signals [diverted](divert): they are that one's then, and end nothing here.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
-use crate::platform::{SIGTERM, endings};
+use crate::platform::{Ending, SIGTERM, endings};
 
 /// How long the work in hand may take once a signal asked for the end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,6 +25,10 @@ static WORK: Mutex<()> = Mutex::new(());
 /// Whether the command ends by itself once it was asked to, and SIGTERM is how it is meant to end.
 static GRACEFUL: AtomicBool = AtomicBool::new(false);
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+/// Where signals go instead, if anywhere.
+static DIVERSION: Mutex<Option<Diversion>> = Mutex::new(None);
+
+type Diversion = Box<dyn FnMut(&Ending) + Send>;
 
 /// The main thread's hold on the work lock.
 pub(crate) struct Work {
@@ -36,14 +42,19 @@ pub(crate) fn install() -> Result<Work> {
             .hint("check the limits on open files and processes")
             .caused_by(cause)
     };
-    let mut signals = endings(&REQUESTED).map_err(failed)?;
+    let endings = endings(&REQUESTED).map_err(failed)?;
     let listen = move || {
-        if let Some(signal) = signals.next() {
-            on_first(signal);
-        }
-        if let Some(signal) = signals.next() {
-            // A second one is not patient.
-            process::exit(i32::from(code_of(signal)));
+        let mut is_first = true;
+        for ending in endings {
+            if let Some(handle) = &mut *diversion() {
+                handle(&ending);
+            } else if is_first {
+                is_first = false;
+                on_first(ending.signal);
+            } else {
+                // A second one is not patient.
+                process::exit(i32::from(code_of(ending.signal)));
+            }
         }
     };
     thread::Builder::new()
@@ -63,6 +74,7 @@ pub(crate) fn requested() -> bool {
 /// The exit code: that of the signal that asked for the end, else `code`.
 pub(crate) fn exit_code(code: u8) -> u8 {
     match i32::try_from(REQUESTED.load(Ordering::SeqCst)) {
+        _ if diversion().is_some() => code,
         Ok(0) | Err(_) => code,
         Ok(SIGTERM) if GRACEFUL.load(Ordering::SeqCst) => code,
         Ok(signal) => code_of(signal),
@@ -83,6 +95,17 @@ pub(crate) fn on_cancel(cancel: impl Fn() + Send + 'static) {
 pub(crate) fn end_gracefully(end: impl Fn() + Send + 'static) {
     GRACEFUL.store(true, Ordering::SeqCst);
     on_cancel(end);
+}
+
+/// Leaves all signals from here on to `handle`, which a thread of its own calls with one after the other: none of them
+/// ends the process. Not so, and `false`, if one came before and is ending the process.
+pub(crate) fn divert(handle: impl FnMut(&Ending) + Send + 'static) -> bool {
+    let mut diversion = diversion();
+    if requested() {
+        return false;
+    }
+    *diversion = Some(Box::new(handle));
+    true
 }
 
 impl Work {
@@ -121,6 +144,10 @@ fn end_when_idle(signal: i32) {
     };
     output::flush_for_exit();
     process::exit(i32::from(code_of(signal)));
+}
+
+fn diversion() -> MutexGuard<'static, Option<Diversion>> {
+    DIVERSION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lock() -> MutexGuard<'static, ()> {

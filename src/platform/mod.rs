@@ -25,10 +25,14 @@ mod sys;
 pub(crate) use sys::for_owner_alone;
 #[cfg(any(feature = "remote", feature = "serve"))]
 pub(crate) use sys::is_for_others;
+#[cfg(feature = "cli")]
+pub(crate) use sys::{
+    ChildId, Ending, SIGTERM, await_either, bytes_in, ending_signal, endings, exit_on_abort,
+    has_more_within, is_no_program, may_execute, private_memory, remember_children, signal_name,
+    stdout_is_closed, write_through,
+};
 #[cfg(all(feature = "cli", feature = "serve"))]
 pub(crate) use sys::{Hangups, raise_file_limit};
-#[cfg(feature = "cli")]
-pub(crate) use sys::{SIGTERM, endings, exit_on_abort, private_memory, stdout_is_closed};
 pub(crate) use sys::{bytes_of_path, path_of_bytes};
 
 #[cfg(test)]

@@ -21,5 +21,6 @@ mod pools;
 mod progress;
 mod signals;
 mod support;
+mod tap;
 #[cfg(target_os = "linux")]
 mod terminal;

@@ -22,6 +22,8 @@
 
 #[cfg(target_vendor = "apple")]
 mod apple;
+#[cfg(all(unix, feature = "cli"))]
+mod child;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(all(unix, not(any(target_os = "linux", target_vendor = "apple"))))]
@@ -39,6 +41,8 @@ mod windows;
 
 #[cfg(target_vendor = "apple")]
 pub(crate) use apple::*;
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) use child::*;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 #[cfg(all(unix, not(any(target_os = "linux", target_vendor = "apple"))))]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::{consts, flag};
 
 /// Ctrl-C on a terminal.
@@ -13,15 +14,32 @@ pub(crate) const SIGINT: i32 = consts::SIGINT;
 /// What `kill` sends.
 pub(crate) const SIGTERM: i32 = consts::SIGTERM;
 
+/// A signal that asks for the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// Which: SIGINT or SIGTERM.
+    pub(crate) signal: i32,
+    /// Whether the kernel sent it, for a key such as Ctrl-C: it then went to every process of the terminal's foreground
+    /// group.
+    pub(crate) is_from_terminal: bool,
+}
+
 /// SIGINT and SIGTERM, as they come. The handler itself notes each in `last`, before anybody reads it here.
 pub(crate) fn endings(
     last: &'static AtomicUsize,
-) -> io::Result<impl Iterator<Item = i32> + Send + 'static> {
+) -> io::Result<impl Iterator<Item = Ending> + Send + 'static> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_usize(signal, last, signal as usize)?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    Ok(std::iter::from_fn(move || signals.forever().next()))
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM])?;
+    Ok(std::iter::from_fn(move || {
+        let origin = signals.forever().next()?;
+        Some(Ending {
+            signal: origin.signal,
+            // What a process sends has that process's id.
+            is_from_terminal: origin.process.is_none(),
+        })
+    }))
 }
 
 /// Has the process exit with `code` where it would abort, a stack that overflows included.
