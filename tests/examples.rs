@@ -197,7 +197,7 @@ for line in sys.stdin:
 /// Pools that examples follow, which get messages as long as somebody does.
 const FOLLOWED: [&str; 4] = ["build", "chat", "jobs", "logs"];
 /// Such a message passes the filters of all examples.
-const MESSAGE: &str = "{\"level\":\"error\"} --tag done";
+const MESSAGE: &str = "'{\"level\":\"error\",\"kind\":\"exit\"}' --tag done --tag lifecycle";
 
 impl Place {
     fn new() -> Place {
@@ -234,6 +234,8 @@ impl Place {
         for name in ["app.jsonl", "today.jsonl"] {
             fs::write(self.work().join(name), "{\"from\": \"a file\"}\n").unwrap();
         }
+        fs::write(self.work().join("Makefile"), "test:\n\t@echo tested\n").unwrap();
+        program(&self.work().join("backup.sh"), "#!/bin/sh\necho saved\n");
         for pool in ["build", "events", "jobs", "ledger", "logs"] {
             self.output(&format!("plasmite pool create {pool}"));
         }
@@ -291,7 +293,7 @@ impl Place {
             }
             for pool in FOLLOWED {
                 // One that an example has deleted takes nothing, and nobody follows it.
-                let feed = format!("plasmite feed {pool} {} -q", MESSAGE.replace('"', "\\\""));
+                let feed = format!("plasmite feed {pool} {} -q", MESSAGE);
                 shell(self.dir.path(), &feed)
                     .stderr(Stdio::null())
                     .status()

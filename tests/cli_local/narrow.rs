@@ -56,6 +56,7 @@ fn nothing_is_wider_than_a_terminal_of_40_columns() {
         "fetch p 4",
         "follow p --no-follow",
         "follow p --no-follow --data-only",
+        "tap p -- echo hello",
         "doctor p",
         "doctor --all",
     ];
