@@ -11,6 +11,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::follow::Speed;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -213,6 +214,9 @@ pub(crate) struct FeedArgs {
     /// How the input is written
     #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&INPUT_FORMATS))]
     pub(crate) input: InputFormat,
+    /// Append the whole input at once, or nothing of it
+    #[arg(long)]
+    pub(crate) atomic: bool,
     /// What to do about a record that cannot be appended
     #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
     pub(crate) errors: OnBadRecord,
@@ -249,7 +253,7 @@ Examples:
   plasmite feed chat '\"a string needs its quotes\"'
   tail -f app.jsonl | plasmite feed logs --create --create-size 64M -q
   curl -sN https://example.com/events | plasmite feed events      server-sent events
-  plasmite feed ledger -f today.jsonl --durability flush";
+  plasmite feed ledger -f today.jsonl --atomic --durability flush";
 
 /// `feed --in`: names and meanings.
 const INPUT_FORMATS: [(&str, &str); 4] = [
@@ -316,6 +320,15 @@ pub(crate) struct FollowArgs {
     /// Print what is there, from the oldest on if nothing else is asked for, and end
     #[arg(long, help_heading = "Start and end")]
     pub(crate) no_follow: bool,
+    /// Keep the pauses that messages were written with, SPEED times as fast: 0.5, 1, 10, or max for none. Begins with
+    /// the oldest if nothing else is asked for
+    #[arg(
+        long,
+        value_name = "SPEED",
+        allow_hyphen_values = true,
+        help_heading = "Start and end"
+    )]
+    pub(crate) replay: Option<Speed>,
     /// End after one message that passes the filters
     #[arg(long, help_heading = "Start and end")]
     pub(crate) one: bool,
@@ -367,13 +380,14 @@ pub(crate) struct FollowArgs {
 }
 
 const FOLLOW_EXAMPLES: &str = "\
-Without -n, --since, --from or --no-follow, it begins with the next message to come.
+Without -n, --since, --from, --replay or --no-follow, it begins with the next message to come.
 
 Examples:
   plasmite follow chat -n 10
   plasmite follow logs --where '.data.level == \"error\"' --data-only
   plasmite follow logs --since 5m --no-follow > last-five-minutes.jsonl
-  plasmite follow jobs --tag done --one --timeout 30s && echo ready";
+  plasmite follow jobs --tag done --one --timeout 30s && echo ready
+  plasmite follow game --since 1h --replay 2 --no-follow      the last hour in half an hour";
 
 /// `follow --gap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -11,5 +11,6 @@ mod follow;
 mod general;
 mod help;
 mod pools;
+mod replay;
 mod signals;
 mod support;
