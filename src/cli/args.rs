@@ -11,6 +11,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::duplex::{self, DuplexArgs};
 use super::follow::Speed;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
@@ -108,6 +109,9 @@ pub(crate) enum Command {
     /// Print messages as they come
     #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(FollowArgs),
+    /// Send messages and print those of others, at once
+    #[command(after_help = duplex::NOTES)]
+    Duplex(DuplexArgs),
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
@@ -585,7 +589,7 @@ fn small_number(text: &str) -> Result<u32, Wanted> {
     u32::try_from(number).map_err(|_| Wanted("a whole number up to 4294967295"))
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     // All durations of one command line count back from the same moment.
     static STARTED: OnceLock<Timestamp> = OnceLock::new();
     parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)

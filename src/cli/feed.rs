@@ -18,8 +18,8 @@ use crate::api::{Batch, CreateOptions, Durability, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::wire::ReceiptWriter;
 use fault::{in_record, lower_case_start, reworded};
-use input::Input;
-use sink::{Appender, Sink};
+pub(super) use input::Input;
+pub(super) use sink::{Appender, Sink};
 
 /// How much input is read at once, and so the most that one read can make wait.
 pub(super) const READ_BYTES: usize = 256 * 1024;
@@ -99,6 +99,18 @@ pub(super) struct Manner {
 }
 
 impl Manner {
+    /// Stops at a bad record, and prints nothing.
+    pub(super) fn quiet() -> Manner {
+        Manner {
+            errors: OnBadRecord::Stop,
+            durability: Durability::Fast,
+            retry: 0,
+            retry_delay: RETRY_DELAY,
+            path: None,
+            receipts: None,
+        }
+    }
+
     fn of(args: &FeedArgs, form: StreamFormat) -> Manner {
         let path = args.file.clone().filter(|path| path.as_os_str() != "-");
         Manner {

@@ -13,10 +13,10 @@ use super::watchdog::Watchdog;
 use super::{Outcome, Stop, TIMED_OUT, output, signals};
 use crate::api::{GapPolicy, Message, Next, Start, TailOptions};
 use crate::core::error::{Error, ErrorKind, Result};
-use printer::{Printer, report_gap};
+pub(super) use printer::{Printer, report_gap};
 use replay::Schedule;
 pub(super) use replay::Speed;
-use source::{Origin, Source};
+pub(super) use source::{Origin, Source};
 
 /// How often to look whether anybody still reads the output.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);

@@ -5,6 +5,7 @@
 #[path = "../support/commands.rs"]
 mod commands;
 mod doctor;
+mod duplex;
 mod feed;
 mod filters;
 mod follow;

@@ -109,6 +109,14 @@ impl Sink {
             Sink::Remote { .. } => crate::remote::was_not_taken(error),
         }
     }
+    /// The seq of the newest message.
+    pub(in crate::cli) fn newest(&self) -> Result<Option<u64>> {
+        match self {
+            Sink::Local(pool) => Ok(pool.bounds()?.newest),
+            #[cfg(feature = "remote")]
+            Sink::Remote { pool, .. } => Ok(pool.info()?.bounds.newest),
+        }
+    }
 }
 
 /// Appends batches to a pool.

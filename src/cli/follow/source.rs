@@ -91,4 +91,14 @@ impl Source {
             Source::Remote(tail) => tail.canceller(),
         }
     }
+
+    /// The seq to resume from. A server tells it with the first thing that it sends, unless it was told the seq to
+    /// begin with; until then it is 1.
+    pub(in crate::cli) fn next_seq(&self) -> u64 {
+        match self {
+            Source::Local(tail) => tail.next_seq(),
+            #[cfg(feature = "remote")]
+            Source::Remote(tail) => tail.next_seq().unwrap_or(1),
+        }
+    }
 }
