@@ -12,6 +12,8 @@ use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::completion::{self, CompletionArgs};
+use super::duplex::{self, DuplexArgs};
+use super::follow::Speed;
 use super::man::ManPagesArgs;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
@@ -112,6 +114,9 @@ pub(crate) enum Command {
     /// Run a command, and keep what it prints in a pool
     #[command(after_help = TAP_EXAMPLES)]
     Tap(TapArgs),
+    /// Send messages and print those of others, at once
+    #[command(after_help = duplex::NOTES)]
+    Duplex(DuplexArgs),
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
@@ -230,6 +235,9 @@ pub(crate) struct FeedArgs {
     /// How the input is written
     #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&INPUT_FORMATS))]
     pub(crate) input: InputFormat,
+    /// Append the whole input at once, or nothing of it
+    #[arg(long)]
+    pub(crate) atomic: bool,
     /// What to do about a record that cannot be appended
     #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
     pub(crate) errors: OnBadRecord,
@@ -266,7 +274,7 @@ Examples:
   plasmite feed chat '\"a string needs its quotes\"'
   tail -f app.jsonl | plasmite feed logs --create --create-size 64M -q
   curl -sN https://example.com/events | plasmite feed events      server-sent events
-  plasmite feed ledger -f today.jsonl --durability flush";
+  plasmite feed ledger -f today.jsonl --atomic --durability flush";
 
 /// `feed --in`: names and meanings.
 const INPUT_FORMATS: [(&str, &str); 4] = [
@@ -333,6 +341,15 @@ pub(crate) struct FollowArgs {
     /// Print what is there, from the oldest on if nothing else is asked for, and end
     #[arg(long, help_heading = "Start and end")]
     pub(crate) no_follow: bool,
+    /// Keep the pauses that messages were written with, SPEED times as fast: 0.5, 1, 10, or max for none. Begins with
+    /// the oldest if nothing else is asked for
+    #[arg(
+        long,
+        value_name = "SPEED",
+        allow_hyphen_values = true,
+        help_heading = "Start and end"
+    )]
+    pub(crate) replay: Option<Speed>,
     /// End after one message that passes the filters
     #[arg(long, help_heading = "Start and end")]
     pub(crate) one: bool,
@@ -384,13 +401,14 @@ pub(crate) struct FollowArgs {
 }
 
 const FOLLOW_EXAMPLES: &str = "\
-Without -n, --since, --from or --no-follow, it begins with the next message to come.
+Without -n, --since, --from, --replay or --no-follow, it begins with the next message to come.
 
 Examples:
   plasmite follow chat -n 10
   plasmite follow logs --where '.data.level == \"error\"' --data-only
   plasmite follow logs --since 5m --no-follow > last-five-minutes.jsonl
-  plasmite follow jobs --tag done --one --timeout 30s && echo ready";
+  plasmite follow jobs --tag done --one --timeout 30s && echo ready
+  plasmite follow game --since 1h --replay 2 --no-follow      the last hour in half an hour";
 
 /// `follow --gap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -627,7 +645,7 @@ fn small_number(text: &str) -> Result<u32, Wanted> {
     u32::try_from(number).map_err(|_| Wanted("a whole number up to 4294967295"))
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     // All durations of one command line count back from the same moment.
     static STARTED: OnceLock<Timestamp> = OnceLock::new();
     parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)

@@ -3,7 +3,7 @@
 mod args;
 mod completion;
 mod doctor;
-
+mod duplex;
 mod feed;
 mod fetch;
 mod filter;
@@ -37,7 +37,7 @@ use signals::Work;
 use crate::core::error::{Error, ErrorKind};
 use crate::{platform, policy};
 
-/// `follow --timeout` ended without output.
+/// `--timeout` of `follow` or `duplex` has passed without output.
 const TIMED_OUT: u8 = 124;
 
 /// The exit code of a command that came to its end, or why it did not.
@@ -112,6 +112,7 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
         Command::Feed(args) => feed::run(&global, &args, work),
         Command::Fetch(args) => fetch::run(&global, &args),
         Command::Follow(args) => follow::run(&global, &args),
+        Command::Duplex(args) => duplex::run(&global, &args),
         Command::Tap(args) => tap::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
         #[cfg(feature = "serve")]

@@ -1,14 +1,14 @@
 //! SIGINT and SIGTERM: end cleanly, and always end.
 //!
-//! The main thread holds the *work* lock while it has something in hand that should be finished, a batch for example,
-//! and lets go of it while it waits for input. The first signal asks for an end; as soon as the lock is free, or after
-//! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
+//! A thread holds its share of the *work* lock while it has something in hand that should be finished, a batch for
+//! example, and lets go of it while it waits for input. The first signal asks for an end; as soon as nobody holds the
+//! lock, or after [`PATIENCE`], the process exits, whatever its threads are doing. A second signal exits at once.
 //!
 //! A command that runs another one has signals [diverted](divert): they are that one's then, and end nothing here.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The signal that came, or 0. Set by the handler itself, so that nothing the process does after it goes unaware.
 static REQUESTED: AtomicUsize = AtomicUsize::new(0);
-static WORK: Mutex<()> = Mutex::new(());
+/// Shared by all that work, and taken whole by the end.
+static WORK: RwLock<()> = RwLock::new(());
 /// Whether the command ends by itself once it was asked to, and SIGTERM is how it is meant to end.
 static GRACEFUL: AtomicBool = AtomicBool::new(false);
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
@@ -30,12 +31,12 @@ static DIVERSION: Mutex<Option<Diversion>> = Mutex::new(None);
 
 type Diversion = Box<dyn FnMut(&Ending) + Send>;
 
-/// The main thread's hold on the work lock.
+/// A thread's share of the work lock.
 pub(crate) struct Work {
-    guard: Option<MutexGuard<'static, ()>>,
+    guard: Option<RwLockReadGuard<'static, ()>>,
 }
 
-/// Starts to listen, with the work lock taken.
+/// Starts to listen, with a share of the work lock for this thread.
 pub(crate) fn install() -> Result<Work> {
     let failed = |cause| {
         Error::new(ErrorKind::Io, "cannot listen for signals")
@@ -61,9 +62,14 @@ pub(crate) fn install() -> Result<Work> {
         .name("signals".to_owned())
         .spawn(listen)
         .map_err(failed)?;
-    Ok(Work {
-        guard: Some(lock()),
-    })
+    Ok(work())
+}
+
+/// A share of the work lock for this thread.
+pub(crate) fn work() -> Work {
+    Work {
+        guard: Some(share()),
+    }
 }
 
 /// Whether a signal asked for the end.
@@ -113,7 +119,7 @@ impl Work {
     pub(crate) fn pause<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.guard = None;
         let result = wait();
-        self.guard = Some(lock());
+        self.guard = Some(share());
         result
     }
 }
@@ -135,7 +141,7 @@ fn on_first(signal: i32) {
 fn end_when_idle(signal: i32) {
     let deadline = Instant::now() + PATIENCE;
     let _work = loop {
-        match WORK.try_lock() {
+        match WORK.try_write() {
             Ok(guard) => break Some(guard),
             Err(TryLockError::Poisoned(guard)) => break Some(guard.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => break None,
@@ -150,8 +156,8 @@ fn diversion() -> MutexGuard<'static, Option<Diversion>> {
     DIVERSION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lock() -> MutexGuard<'static, ()> {
-    WORK.lock().unwrap_or_else(PoisonError::into_inner)
+fn share() -> RwLockReadGuard<'static, ()> {
+    WORK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn code_of(signal: i32) -> u8 {

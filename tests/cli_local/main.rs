@@ -7,6 +7,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod completion;
 mod doctor;
+mod duplex;
 mod feed;
 mod filters;
 mod follow;
@@ -19,6 +20,7 @@ mod narrow;
 mod pools;
 #[cfg(target_os = "linux")]
 mod progress;
+mod replay;
 mod signals;
 mod support;
 mod tap;

@@ -13,6 +13,13 @@ pub(crate) const NONE: [u64; 0] = [];
 pub(crate) const PLS: &str = env!("CARGO_BIN_EXE_pls");
 
 impl Place {
+    /// The data of all messages of `p`.
+    pub(crate) fn data(&self) -> Vec<Value> {
+        let out = self.run("follow p --no-follow --data-only").ok();
+        let lines = out.lines().map(serde_json::from_str::<Value>);
+        lines.map(|data| data.expect("JSON")).collect()
+    }
+
     /// With a pool `p` that holds `{"n":1}` to `{"n":count}`.
     pub(crate) fn with_numbers(count: u64) -> Place {
         let place = Place::new();

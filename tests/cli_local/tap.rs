@@ -30,15 +30,6 @@ impl Place {
         self.spawn_args(&tap_args(flags, script))
     }
 
-    /// The data of all messages of pool `p`.
-    fn data(&self) -> Vec<Value> {
-        let run = self.run("follow p --no-follow");
-        run.lines()
-            .iter()
-            .map(|line| line["data"].clone())
-            .collect()
-    }
-
     /// The text of each line's message, in order.
     fn taped(&self) -> Vec<String> {
         let data = self.data().into_iter();

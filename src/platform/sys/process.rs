@@ -48,6 +48,11 @@ pub(crate) fn exit_on_abort(code: i32) -> io::Result<()> {
     flag::register_conditional_shutdown(consts::SIGABRT, code, condition).map(drop)
 }
 
+/// The number of the user that this process runs as.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// Whether the reader of standard output went away. Sees it without writing anything.
 pub(crate) fn stdout_is_closed() -> bool {
     let stdout = io::stdout();
