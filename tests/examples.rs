@@ -148,7 +148,6 @@ fn lasts(command: &str) -> bool {
     let goes_on = [
         "plasmite follow",
         "plasmite serve",
-        "plasmite duplex",
         "tail -f",
         "/tail?",
     ];
@@ -236,7 +235,7 @@ impl Place {
         }
         fs::write(self.work().join("Makefile"), "test:\n\t@echo tested\n").unwrap();
         program(&self.work().join("backup.sh"), "#!/bin/sh\necho saved\n");
-        for pool in ["build", "events", "jobs", "ledger", "logs"] {
+        for pool in ["build", "events", "game", "jobs", "ledger", "logs"] {
             self.output(&format!("plasmite pool create {pool}"));
         }
     }

@@ -15,8 +15,8 @@ pub(crate) const PLS: &str = env!("CARGO_BIN_EXE_pls");
 impl Place {
     /// The data of all messages of `p`.
     pub(crate) fn data(&self) -> Vec<Value> {
-        let out = self.run("follow p --no-follow --data-only").ok();
-        let lines = out.lines().map(serde_json::from_str::<Value>);
+        let run = self.run("follow p --no-follow --data-only");
+        let lines = run.out.lines().map(serde_json::from_str::<Value>);
         lines.map(|data| data.expect("JSON")).collect()
     }
 
