@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::commands::Running;
 use crate::signals::send;
-use crate::support::{NONE, PLASMITE, Place};
+use crate::support::{NONE, PLASMITE, Place, code_at_its_own_end};
 
 /// Writes to what runs, as a program would or a keyboard.
 fn write(to: &mut Running, text: impl AsRef<[u8]>) {
@@ -263,12 +263,9 @@ fn it_notices_that_nobody_reads_while_nothing_comes() {
     let mut out = BufReader::new(talker.stdout.take().expect("piped"));
     out.read_line(&mut String::new()).expect("a line");
     drop(out);
-    // Ends by itself, or the test does not.
-    let run = talker.wait_with_output().expect("it ends");
-    assert_eq!(
-        (run.status.code(), run.stderr.as_slice()),
-        (Some(0), &b""[..])
-    );
+    assert_eq!(code_at_its_own_end(&mut talker), Some(0));
+    let run = talker.wait_with_output().expect("it ended");
+    assert!(run.stderr.is_empty());
     drop(input);
 }
 
@@ -298,13 +295,13 @@ fn missing_messages_are_reported() {
     );
 }
 
-/// A command line on a terminal of its own; what is written to it is typed.
+/// A command line on a terminal of its own; what is written to it is typed. One that hangs is ended.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(place: &Place, line: &str) -> Running {
     let line = line.replace("PLS", PLASMITE);
     let mut child = place
-        .command("script")
-        .args(["-qec", &line, "/dev/null"])
+        .command("timeout")
+        .args(["60", "script", "-qec", &line, "/dev/null"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

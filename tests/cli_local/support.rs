@@ -1,7 +1,9 @@
 //! What the tests of local pools look for in what commands did.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -68,6 +70,19 @@ impl Place {
         });
         Run::of(output)
     }
+}
+
+/// The exit code of a command that should end by itself. One that does not is ended after a minute.
+pub(crate) fn code_at_its_own_end(child: &mut Child) -> Option<i32> {
+    let patience = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        match child.try_wait().expect("it can be asked") {
+            None if Instant::now() < patience => thread::sleep(Duration::from_millis(20)),
+            status => break status,
+        }
+    };
+    child.kill().ok();
+    status.and_then(|status| status.code())
 }
 
 impl Run {

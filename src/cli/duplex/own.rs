@@ -197,11 +197,11 @@ mod tests {
             (receipt(6, 6), false),
             (failure(), false),
         ] {
-            let own = Own::new(true);
+            let own = &Own::new(true);
             let (begun, has_begun) = mpsc::channel();
             let (end, may_end) = mpsc::channel::<()>();
-            thread::scope(|scope| {
-                let own = &own;
+            // What is moved in here goes with a failure, so that no thread is left waiting.
+            thread::scope(move |scope| {
                 scope.spawn(move || {
                     own.append(|| {
                         begun.send(()).expect("it is waited for");
