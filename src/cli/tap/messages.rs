@@ -175,7 +175,7 @@ impl<'a> Messages<'a> {
     pub(super) fn append(&mut self) -> Result<()> {
         self.append_batch().map_err(|error| {
             self.is_recording = false;
-            self.reworded(&error, "goes on, but its output is recorded no longer")
+            self.reworded(&error, "the output", "recorded no longer")
         })
     }
 
@@ -184,7 +184,7 @@ impl<'a> Messages<'a> {
         self.batch.push(exit, &self.lifecycle)?;
         match self.append_batch() {
             Err(error) if self.is_recording => {
-                Err(self.reworded(&error, "has ended, but its end is not recorded"))
+                Err(self.reworded(&error, "the end", "not recorded"))
             }
             _ => Ok(()),
         }
@@ -200,18 +200,21 @@ impl<'a> Messages<'a> {
         appended.map(drop)
     }
 
-    fn reworded(&self, error: &Error, what: &str) -> Error {
-        let message = format!(
-            "`{}` {what}: {}",
-            self.command(),
-            lower_case_start(error.message())
-        );
+    /// Says what an error of the pool means to whoever taps a command.
+    fn reworded(&self, error: &Error, what: &str, state: &str) -> Error {
+        let (command, why) = (self.command(), lower_case_start(error.message()));
+        let message = format!("{what} of `{command}` is {state}: {why}");
         let hint = error
             .hint_text()
             .unwrap_or("check the pool with `plasmite doctor`");
         let reworded = Error::new(error.kind(), message)
             .hint(hint.to_owned())
             .path(error.path_ref().unwrap_or(self.pool.path()));
+        let causes = error.causes();
+        let reworded = match causes.is_empty() {
+            true => reworded,
+            false => reworded.caused_by(causes.join(": ")),
+        };
         match (error.seq_value(), error.offset_value()) {
             (Some(seq), Some(offset)) => reworded.seq(seq).offset(offset),
             (Some(seq), None) => reworded.seq(seq),
