@@ -24,10 +24,11 @@ test: no-network ## run the test suite
 # The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index. Servers and their clients
 # find messages by the same calls as the rest, and are run where they sleep and wake.
 ON_POOLS = --lib --test api --test cli_local --test crash --test faults --test model --test torture
+NOT_ON_POOLS = $(addprefix --skip ,completion:: help:: manual:: narrow:: progress:: tap::)
 test-variants: ## the tests that work on pools, without wake-ups, without an index, and with an index of noise
-	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve
-	$(CARGO) test --features internals,no-index $(ON_POOLS)
-	$(CARGO) test --features internals,noisy-index $(ON_POOLS)
+	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,no-index $(ON_POOLS) -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,noisy-index $(ON_POOLS) -- $(NOT_ON_POOLS)
 
 test-large: ## a follower of a pool of 1 GiB, optimised
 	$(CARGO) test --profile torture --features internals --test faults -- --ignored
