@@ -145,12 +145,7 @@ fn lasts(command: &str) -> bool {
         "serve init",
         "serve check",
     ];
-    let goes_on = [
-        "plasmite follow",
-        "plasmite serve",
-        "tail -f",
-        "/tail?",
-    ];
+    let goes_on = ["plasmite follow", "plasmite serve", "tail -f", "/tail?"];
     goes_on.iter().any(|it| command.contains(it)) && !ends.iter().any(|it| command.contains(it))
 }
 
