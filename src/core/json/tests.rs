@@ -101,7 +101,12 @@ fn depth_is_bounded() {
 }
 
 /// What is no JSON, the offset of the fault, and what is said of it.
-const FAULTS: [(&[u8], u64, &str); 29] = [
+const FAULTS: [(&[u8], u64, &str); 30] = [
+    (
+        b"x \xff",
+        0,
+        "The text is not JSON: expected a value, found `x` at column 1",
+    ),
     (
         b"[1, -",
         5,
