@@ -10,6 +10,9 @@
     reason = "helpers of tests, which the lint does not tell from other code"
 )]
 
+#[path = "support/help.rs"]
+mod help;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use help::{listed_commands, without_remark};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What is not run as it stands: how it begins, what is run in its place if anything is, and why.
@@ -47,11 +51,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn every_example_of_help_runs() {
     let place = Place::new();
-    let mut examples = vec![];
-    for command in commands(&place) {
-        let help = place.output(&format!("plasmite {command} --help"));
-        examples.extend(help_examples(&help));
-    }
+    let help_of = |command: &str| place.output(&format!("plasmite {command} --help"));
+    let commands = listed_commands(help_of);
+    let help = commands.iter().map(|command| help_of(command));
+    let examples: Vec<_> = help.flat_map(|help| help::examples(&help)).collect();
     assert!(
         examples.len() > 20,
         "the examples were not found: {examples:#?}"
@@ -98,41 +101,6 @@ fn run_all(place: &Place, examples: &[String]) {
             None => place.run(example),
         }
     }
-}
-
-/// Every command that help lists, at every level, in the order of a tree.
-fn commands(place: &Place) -> Vec<String> {
-    let mut commands = vec![String::new()];
-    let mut at = 0;
-    while let Some(command) = commands.get(at).cloned() {
-        let help = place.output(&format!("plasmite {command} --help"));
-        let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-        let listed = listed.lines().take_while(|line| !line.is_empty());
-        let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-        let names = names.filter(|name| !name.is_empty() && *name != "help");
-        commands.extend(names.map(|name| format!("{command} {name}").trim().to_owned()));
-        at += 1;
-    }
-    commands
-}
-
-/// The commands below a line that announces them. One that does not begin with two blanks ends them.
-fn help_examples(help: &str) -> Vec<String> {
-    let mut examples = vec![];
-    let mut is_example = false;
-    for line in help.lines() {
-        match line.strip_prefix("  ") {
-            Some(command) if is_example => examples.push(without_remark(command)),
-            _ => is_example = ["Examples:", "Example:", "A first round trip:"].contains(&line),
-        }
-    }
-    examples
-}
-
-/// A command without what is said of it, behind at least three blanks.
-fn without_remark(line: &str) -> String {
-    let command = line.split("   ").next().unwrap();
-    command.trim_end().to_owned()
 }
 
 /// Whether a command goes on until somebody ends it.

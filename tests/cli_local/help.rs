@@ -1,46 +1,12 @@
 //! What `--help` says, word by word, at a width of 100.
 
+pub(crate) use crate::listed::examples;
+use crate::listed::listed_commands;
 use crate::support::Place;
 
 /// Every command that help lists, at every level: `""`, `"pool"`, `"pool create"`.
 pub(crate) fn commands() -> Vec<String> {
-    let mut commands = vec![String::new()];
-    let mut at = 0;
-    while let Some(command) = commands.get(at).cloned() {
-        let help = Place::new().run(&format!("{command} --help")).ok();
-        let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-        let listed = listed.lines().take_while(|line| !line.is_empty());
-        let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-        let names = names.filter(|name| !name.is_empty() && *name != "help");
-        commands.extend(names.map(|name| format!("{command} {name}").trim().to_owned()));
-        at += 1;
-    }
-    assert!(
-        commands.len() > 10,
-        "the commands were not found: {commands:?}"
-    );
-    commands
-}
-
-/// The command lines that a help shows, without what is said of them.
-pub(crate) fn examples(help: &str) -> Vec<String> {
-    let mut examples = vec![];
-    let mut is_example = false;
-    for line in help.lines() {
-        match line.strip_prefix("  ") {
-            Some(command) if is_example => {
-                let command = command.split("   ").next().expect("a command");
-                examples.push(command.to_owned());
-            }
-            _ => is_example = is_heading(line),
-        }
-    }
-    examples
-}
-
-/// Whether commands stand below this line.
-fn is_heading(line: &str) -> bool {
-    ["Examples:", "Example:", "A first round trip:"].contains(&line)
+    listed_commands(|command| Place::new().run(&format!("{command} --help")).ok())
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod filters;
 mod follow;
 mod general;
 mod help;
+#[path = "../support/help.rs"]
+mod listed;
 #[cfg(target_os = "linux")]
 mod manual;
 #[cfg(target_os = "linux")]
