@@ -4,9 +4,10 @@ CARGO ?= cargo
 SECONDS ?= 60
 PREEMPTIONS ?= 3
 PREFIX ?= /usr/local
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint check-systems no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +24,11 @@ test: no-network ## run the test suite
 # The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index. Servers and their clients
 # find messages by the same calls as the rest, and are run where they sleep and wake.
 ON_POOLS = --lib --test api --test cli_local --test crash --test faults --test model --test torture
+NOT_ON_POOLS = $(addprefix --skip ,completion:: help:: manual:: narrow:: progress:: tap::)
 test-variants: ## the tests that work on pools, without wake-ups, without an index, and with an index of noise
-	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve
-	$(CARGO) test --features internals,no-index $(ON_POOLS)
-	$(CARGO) test --features internals,noisy-index $(ON_POOLS)
+	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,no-index $(ON_POOLS) -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,noisy-index $(ON_POOLS) -- $(NOT_ON_POOLS)
 
 test-large: ## a follower of a pool of 1 GiB, optimised
 	$(CARGO) test --profile torture --features internals --test faults -- --ignored
@@ -36,6 +38,12 @@ lint: ## formatting and clippy, warnings denied
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
+
+check-systems: ## compile for systems that no test runs on: macOS, FreeBSD, and what there is for Windows (needs rustup)
+	rustup target add aarch64-apple-darwin x86_64-unknown-freebsd x86_64-pc-windows-gnu
+	$(CARGO) clippy --no-default-features --features cli --target aarch64-apple-darwin -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-unknown-freebsd -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-pc-windows-gnu -- -D warnings
 
 no-network: ## check that the library alone needs no network, async or command-line crate
 	scripts/no-network.sh
@@ -50,22 +58,22 @@ torture: ## processes under all that may happen to them and their pools, for SEC
 	PLASMITE_TORTURE_SECONDS=$(SECONDS) $(CARGO) test --profile torture --features internals --test torture
 
 library: ## the shared library as strangers get it, for conformance; debug
-	@mkdir -p target
-	@scripts/install-library.sh "$${CARGO_TARGET_DIR:-target}/library/prefix" dev 2>target/library.log || { cat target/library.log >&2; exit 1; }
+	@mkdir -p "$(TARGET)/library"
+	@scripts/install-library.sh "$(TARGET)/library/prefix" dev 2>"$(TARGET)/library/log" || { cat "$(TARGET)/library/log" >&2; exit 1; }
 
 conformance: library ## run the cases of the specification on every surface; CASE=topic/name runs one
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
+	$(TARGET)/debug/plasmite-conformance $(if $(CASE),--case $(CASE)) $(ARGS)
 
 conformance-selftest: library ## break each surface on purpose, and check that the cases notice
 	$(CARGO) build --quiet
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance selftest $(ARGS)
+	$(TARGET)/debug/plasmite-conformance selftest $(ARGS)
 
 conformance-reference: ## the cases against an implementation in Python that is written from the specification alone
 	$(CARGO) build --quiet -p plasmite-conformance
-	target/debug/plasmite-conformance --adapter 'python3 conformance/reference/adapter.py' --out target/conformance/reference $(ARGS)
+	$(TARGET)/debug/plasmite-conformance --adapter 'python3 conformance/reference/adapter.py' --out $(TARGET)/conformance/reference $(ARGS)
 
 conformance-lock: ## lock the text of the clauses, once their cases were looked at
 	$(CARGO) run --quiet -p plasmite-conformance -- lock
@@ -116,9 +124,10 @@ deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
 
-install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
+install: build ## install plasmite and pls, their manual and completions, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 target/release/plasmite target/release/pls $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(TARGET)/release/plasmite $(TARGET)/release/pls $(DESTDIR)$(PREFIX)/bin
+	DESTDIR=$(DESTDIR) scripts/install-docs.sh $(PREFIX)
 	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/library
 mkdir -p "$work"
-prefix=$work/prefix
+# Not where `make library` has its own: both may run at once.
+prefix=$work/strangers
 rm -rf "$prefix"
 scripts/install-library.sh "$prefix" dev 2>"$work/log" || { cat "$work/log" >&2 && exit 1; }
 

@@ -34,7 +34,7 @@ done | xargs -0 cp --parents -t "$tree"
 sed -i '/^#\[cfg(feature = "internals")\]$/{N;N;/pub mod core;$/d}' "$tree/src/lib.rs"
 [[ $(grep -c 'mod core;$' "$tree/src/lib.rs") == 1 ]] || { echo "src/lib.rs declares the core in a new way" >&2 && exit 1; }
 cd "$tree"
-sum=$(cat src/core/*.rs src/core/tests/*.rs src/wire.rs src/policy.rs Cargo.toml Cargo.lock .cargo/mutants.toml | sha256sum | cut -d ' ' -f 1)
+sum=$(cat src/core/*.rs src/core/*/*.rs src/wire.rs src/policy.rs Cargo.toml Cargo.lock .cargo/mutants.toml | sha256sum | cut -d ' ' -f 1)
 
 export CARGO_TARGET_DIR=$work/build
 # Not optimised: building is what most of the time goes into, and most mutants never meet the slow tests.

@@ -166,9 +166,12 @@ class Library:
         body = Buffer()
         if not error or self.library.plsm_error_json(error, byref(body)) != 0:
             raise RuntimeError("a call failed and said nothing")
-        code = error.contents.kind
+        said = json.loads(self.taken(body))["error"]
+        code, differences = error.contents.kind, different(error.contents, said)
         self.library.plsm_error_free(error)
-        raise Failure(json.loads(self.taken(body))["error"], code)
+        if differences:
+            raise ValueError(f"an error and its JSON differ in {differences}: {said}")
+        raise Failure(said, code)
 
     def handle(self, name, *arguments):
         handle = HANDLE()
@@ -310,13 +313,9 @@ class Adapter:
         receipt = Receipt()
         pool, number = self.writer(request), durability(request)
         self.library.call("plsm_pool_append_batch", pool, entries, count, number, byref(receipt))
-        seqs = range(receipt.first_seq, receipt.last_seq + 1)
-        if stamps:
-            seqs = [stamp["seq"] for stamp in stamps]
-        times = [stamp["time"] for stamp in stamps] if stamps else [shown(receipt.time_ns)] * len(messages)
         receipts = [
             {"seq": seq, "time": at, "tags": message.get("tags", [])}
-            for seq, at, message in zip(seqs, times, messages)
+            for (seq, at), message in zip(stamped(receipt, stamps, len(messages)), messages)
         ]
         names = {number: name for name, number in DURABILITIES.items()}
         return {"receipts": receipts, "durability": names[receipt.durability]}
@@ -380,6 +379,32 @@ class Adapter:
         return {"ok": {"items": items}}
 
 
+def different(error, said):
+    """The members of an error that are not what its JSON says."""
+    of_struct = {
+        "message": error.message.decode(),
+        "path": error.path and error.path.decode(),
+        "seq": error.seq if error.has_seq else None,
+        "offset": error.offset if error.has_offset else None,
+    }
+    return [name for name, value in of_struct.items() if said.get(name) != value]
+
+
+def stamped(receipt, stamps, count):
+    """Seq and time of each message of a batch. With stamps of its own, the receipt has the first, the last and the time
+    of the last."""
+    if not stamps:
+        seqs = range(receipt.first_seq, receipt.last_seq + 1)
+        if len(seqs) != count:
+            raise ValueError(f"{count} messages, and a receipt for {seqs}")
+        return [(seq, shown(receipt.time_ns)) for seq in seqs]
+    ends = stamps[0]["seq"], stamps[-1]["seq"], nanos(stamps[-1]["time"])
+    told = receipt.first_seq, receipt.last_seq, receipt.time_ns
+    if told != ends:
+        raise ValueError(f"stamps from {ends} have a receipt of {told}")
+    return [(stamp["seq"], stamp["time"]) for stamp in stamps]
+
+
 def data(request):
     if "data_base64" in request:
         return base64.b64decode(request["data_base64"])
@@ -426,7 +451,10 @@ def nanos(text):
         raise ValueError(f"this is no time: {text}")
     whole, fraction, zone = parts.groups()
     seconds = datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp()
-    return int(seconds) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+    nanoseconds = int(seconds) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])
+    if not 0 <= nanoseconds < 2**64:
+        raise ValueError(f"no 64 bits hold this time: {text}")
+    return nanoseconds
 
 
 def shown(nanoseconds):

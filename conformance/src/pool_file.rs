@@ -320,6 +320,7 @@ fn check_frame(image: &Image, frame: &Frame, before: Option<&Frame>) -> Result<(
     );
     ensure!(padding.iter().all(|byte| *byte == 0), "padding (FRAME-4)");
     let seq = frame.field("frame_seq");
+    ensure!(seq != u64::MAX, "seq (FRAME-13)");
     if seq == 0 {
         ensure!(
             frame.position == ring && frame.bytes.len() == 48,

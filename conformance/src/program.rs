@@ -62,16 +62,16 @@ struct RunArguments {
     #[arg(long, value_name = "NAME")]
     surface: Vec<String>,
     /// Run against another program with this command line
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", group = "implementation")]
     cli: Option<PathBuf>,
     /// Run against a server that runs already
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", group = "implementation")]
     http: Option<String>,
     /// Run against another build of the C ABI's header
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "implementation")]
     abi: Option<PathBuf>,
     /// Run against an adapter
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", group = "implementation")]
     adapter: Option<String>,
     /// Write the reports there
     #[arg(long, value_name = "DIR")]

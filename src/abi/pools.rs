@@ -212,7 +212,7 @@ pub unsafe extern "C" fn plsm_pool_verify_json(
 }
 
 /// The same pool under another handle, whose appends wait at most `timeout_ms` for another writer, then fail with
-/// `PLSM_ERROR_BUSY`; the first handle stays as it is, and waits for 5 seconds. 0 tries once. Free it with
+/// `PLSM_ERROR_BUSY`; the first handle stays as it is (5 seconds, unless it came from this call). 0 tries once. Free it with
 /// `plsm_pool_free`.
 ///
 /// # Safety

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, UNIX_EPOCH};
@@ -256,7 +255,7 @@ impl Client {
         core_pool::delete(&file, &lock, &bell, LOCK_WAIT, || {
             // Under the lock nobody else deletes this file; what has the name now may still be another.
             match fs::symlink_metadata(path) {
-                Ok(_) if is_at(&file, path) => delete(path),
+                Ok(_) if file.is_at(path) => delete(path),
                 Ok(_) => Err(replaced()),
                 Err(_) => Err(no_such_pool(pool, path)),
             }
@@ -411,7 +410,7 @@ fn refuse_link(path: &Path) -> Result<()> {
 /// of a file that is marked already. [DELETE-10]
 fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
     let inspect = |e| from_io("inspected", path, e);
-    let names = file.file().metadata().map_err(inspect)?.nlink();
+    let names = file.names().map_err(inspect)?;
     if names > 1 && !core_pool::is_deleted(file).unwrap_or(false) {
         let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);
         let message = format!(
@@ -423,12 +422,6 @@ fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// Whether the name still leads to this file.
-fn is_at(file: &MappedFile, path: &Path) -> bool {
-    let ours = file.identity();
-    fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.device, ours.inode))
 }
 
 fn replaced() -> Error {

@@ -11,6 +11,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::completion::{self, CompletionArgs};
+use super::duplex::{self, DuplexArgs};
+use super::follow::Speed;
+use super::man::ManPagesArgs;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -107,6 +111,12 @@ pub(crate) enum Command {
     /// Print messages as they come
     #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(FollowArgs),
+    /// Run a command, and keep what it prints in a pool
+    #[command(after_help = TAP_EXAMPLES)]
+    Tap(TapArgs),
+    /// Send messages and print those of others, at once
+    #[command(after_help = duplex::NOTES)]
+    Duplex(DuplexArgs),
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
@@ -116,6 +126,12 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Print the program's name and version
     Version(JsonFlag),
+    /// Print a script that lets a shell complete commands, flags and names of pools
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,8 +140,14 @@ pub(crate) enum PoolCommand {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the pools in the pool directory, or of a server
+    #[command(
+        after_help = "Examples:\n  plasmite pool list\n  plasmite pool list http://127.0.0.1:9700"
+    )]
     List(ListArgs),
     /// Describe a pool: size, bounds, how full it is, how old its messages are
+    #[command(
+        after_help = "Examples:\n  plasmite pool info chat\n  plasmite pool info chat --json | jq .bounds"
+    )]
     Info(InfoArgs),
     /// Delete pools and all that is in them
     #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
@@ -213,6 +235,9 @@ pub(crate) struct FeedArgs {
     /// How the input is written
     #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&INPUT_FORMATS))]
     pub(crate) input: InputFormat,
+    /// Append the whole input at once, or nothing of it
+    #[arg(long)]
+    pub(crate) atomic: bool,
     /// What to do about a record that cannot be appended
     #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
     pub(crate) errors: OnBadRecord,
@@ -249,7 +274,7 @@ Examples:
   plasmite feed chat '\"a string needs its quotes\"'
   tail -f app.jsonl | plasmite feed logs --create --create-size 64M -q
   curl -sN https://example.com/events | plasmite feed events      server-sent events
-  plasmite feed ledger -f today.jsonl --durability flush";
+  plasmite feed ledger -f today.jsonl --atomic --durability flush";
 
 /// `feed --in`: names and meanings.
 const INPUT_FORMATS: [(&str, &str); 4] = [
@@ -304,7 +329,7 @@ pub(crate) struct FollowArgs {
     /// Begin with the newest N messages, counted before any filter
     #[arg(short = 'n', long = "tail", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
     pub(crate) tail: Option<u64>,
-    /// Begin with the oldest message from T on: RFC 3339, or a time ago such as 5m
+    /// Begin with the oldest message from T on: a time such as 2026-11-24T12:00:00Z, or a time ago such as 5m
     #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, conflicts_with = "from", help_heading = "Start and end")]
     pub(crate) since: Option<Timestamp>,
     /// End before the first message from T on, or when it is T
@@ -316,6 +341,15 @@ pub(crate) struct FollowArgs {
     /// Print what is there, from the oldest on if nothing else is asked for, and end
     #[arg(long, help_heading = "Start and end")]
     pub(crate) no_follow: bool,
+    /// Keep the pauses that messages were written with, SPEED times as fast: 0.5, 1, 10, or max for none. Begins with
+    /// the oldest if nothing else is asked for
+    #[arg(
+        long,
+        value_name = "SPEED",
+        allow_hyphen_values = true,
+        help_heading = "Start and end"
+    )]
+    pub(crate) replay: Option<Speed>,
     /// End after one message that passes the filters
     #[arg(long, help_heading = "Start and end")]
     pub(crate) one: bool,
@@ -367,13 +401,14 @@ pub(crate) struct FollowArgs {
 }
 
 const FOLLOW_EXAMPLES: &str = "\
-Without -n, --since, --from or --no-follow, it begins with the next message to come.
+Without -n, --since, --from, --replay or --no-follow, it begins with the next message to come.
 
 Examples:
   plasmite follow chat -n 10
   plasmite follow logs --where '.data.level == \"error\"' --data-only
   plasmite follow logs --since 5m --no-follow > last-five-minutes.jsonl
-  plasmite follow jobs --tag done --one --timeout 30s && echo ready";
+  plasmite follow jobs --tag done --one --timeout 30s && echo ready
+  plasmite follow game --since 1h --replay 2 --no-follow      the last hour in half an hour";
 
 /// `follow --gap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -384,6 +419,39 @@ pub(crate) enum OnGap {
     /// End with RetentionGap, exit code 9
     Error,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct TapArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// The command to run, and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+    /// Tag every message; may be given several times
+    #[arg(long = "tag", value_name = "T", allow_hyphen_values = true)]
+    pub(crate) tags: Vec<String>,
+    /// What a message survives once it is appended
+    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
+    pub(crate) durability: Durability,
+    /// Create the pool if it is missing
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Size of a pool that --create creates [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
+    pub(crate) create_size: Option<u64>,
+    /// Keep what the command prints without printing it as well
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const TAP_EXAMPLES: &str = "\
+Each line becomes a message, between one that says what was started and one that says how it ended.
+The command reads what tap would read, gets SIGINT and SIGTERM, and gives tap its exit code.
+
+Examples:
+  plasmite tap build --create --create-size 64M -- make test
+  plasmite tap jobs --tag nightly -q -- ./backup.sh --full
+  plasmite follow build --tag lifecycle --where '.data.kind == \"exit\"' --one      wait for the end";
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -482,6 +550,12 @@ impl Color {
 }
 
 impl Global {
+    /// As if `dir` were given with `--dir`.
+    pub(super) fn in_dir(dir: Option<PathBuf>) -> Global {
+        let color = Color::default();
+        Global { dir, color }
+    }
+
     /// The pools that commands work on, where `pool` is the one that was named.
     pub(crate) fn client_for(&self, pool: &PoolRef) -> Result<Client> {
         match pool {
@@ -575,7 +649,7 @@ fn small_number(text: &str) -> Result<u32, Wanted> {
     u32::try_from(number).map_err(|_| Wanted("a whole number up to 4294967295"))
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     // All durations of one command line count back from the same moment.
     static STARTED: OnceLock<Timestamp> = OnceLock::new();
     parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::args::{DoctorArgs, Global};
 use super::output::{self, style, visible};
+use super::progress::{Progress, Total};
 use super::{Outcome, Stop, open, salvage};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
 use crate::core::error::{Error, ErrorKind, Result};
@@ -30,7 +31,10 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
 fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
     let reference = open::pool_ref(pool)?;
     let client = global.client_for(&reference)?;
-    let report = client.verify_pool(&reference)?;
+    let report = {
+        let _progress = Progress::new(&format!("checking {pool}"), Total::Unknown);
+        client.verify_pool(&reference)?
+    };
     let path = reference
         .path_in(client.dir())
         .to_string_lossy()
@@ -41,7 +45,13 @@ fn examine_one(global: &Global, pool: &str) -> Result<Diagnosis> {
 
 fn examine_all(global: &Global) -> Result<Examined> {
     let mut examined = Examined::default();
-    for (entry, checked) in global.client()?.verify_pools()? {
+    let client = global.client()?;
+    let checked = {
+        let label = format!("checking the pools in {}", client.dir().display());
+        let _progress = Progress::new(&label, Total::Unknown);
+        client.verify_pools()?
+    };
+    for (entry, checked) in checked {
         let path = entry.path.to_string_lossy().into_owned();
         let argument = PoolRef::Name(entry.name.clone()).as_argument();
         match checked {
@@ -83,7 +93,7 @@ impl Examined {
         } else {
             self.diagnoses
                 .iter()
-                .try_for_each(|diagnosis| output::print_text(&diagnosis.text()))?;
+                .try_for_each(|diagnosis| output::print_lines(&diagnosis.text()))?;
         }
         output::flush()?;
         self.errors.iter().for_each(output::report);

@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, pool: &str, out: &str, json: bool) -> Outcome
             },
         })?;
     } else {
-        output::print_text(&text(pool, &to, &salvaged))?;
+        output::print_lines(&text(pool, &to, &salvaged))?;
     }
     // Whoever goes on only where this succeeds must not take what is left for all there was.
     Ok(match salvaged.losses.is_empty() {

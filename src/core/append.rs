@@ -117,7 +117,7 @@ impl<M: Memory> Pool<M> {
         let mut steps = 0;
         while position < floor {
             if steps == WALK
-                && let Some(frame) = self.resync(floor, last.min(floor + LOOK))
+                && let Some(frame) = self.resync(floor..last.min(floor + LOOK), last)
             {
                 return frame.position;
             }
@@ -125,7 +125,7 @@ impl<M: Memory> Pool<M> {
             position = match self.header_exclusive(position) {
                 Ok(frame) if frame.end() <= last => frame.end(),
                 _ => self
-                    .resync(position + WORD, last)
+                    .resync(position + WORD..last, last)
                     .map_or(last, |frame| frame.position),
             };
         }

@@ -310,23 +310,15 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// The greatest seq that a retained message before `frame` has, or 0 if there is none. A hole costs the logarithm of
-    /// its length: nothing in a frame leads back to the one before.
+    /// The greatest seq that a retained message before `frame` has, or 0 if there is none. Found by bisection: nothing in a
+    /// frame leads back to the one before.
     fn seq_before(&self, frame: &FrameHeader) -> Result<u64> {
         let is_before = |seq| match self.find(Key::Seq(seq))? {
             Found::Frame(found) => Ok(found.position < frame.position),
             Found::Beyond(_) => Ok(false),
         };
-        // There is a message before `frame` at `low` or later, and none at `high` or later.
-        let (mut low, mut high, mut step) = (0, frame.seq, 1u64);
-        while low == 0 && high > 1 {
-            let seq = frame.seq.saturating_sub(step).max(1);
-            match is_before(seq)? {
-                true => low = seq,
-                false => high = seq,
-            }
-            step = step.saturating_mul(2);
-        }
+        // There is a message before `frame` at `low` or later, or none at all; and none at `high` or later.
+        let (mut low, mut high) = (0, frame.seq);
         while high - low > 1 {
             let seq = low + (high - low) / 2;
             match is_before(seq)? {

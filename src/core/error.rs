@@ -196,3 +196,26 @@ impl StdError for Error {
         StdError::source(self.0.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_shown_by_its_name() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(kind.to_string(), kind.name());
+        }
+    }
+
+    #[test]
+    fn an_error_shows_programmers_all_that_is_known() {
+        let error = Error::new(ErrorKind::Io, "cannot sync")
+            .hint("look at the disk")
+            .seq(99);
+        let shown = format!("{error:?}");
+        for part in ["Io", "cannot sync", "look at the disk", "99"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
+}

@@ -72,9 +72,7 @@ impl<M: Memory> Pool<M> {
     fn follow_hint(&self, seq: u64, control: &Control) -> Option<FrameHeader> {
         let word = self.geometry().slot_word(seq)?;
         let [hinted, position] = [word, word + 1].map(|word| self.memory.load(word, Relaxed));
-        let retained = (control.oldest..=control.last).contains(&position)
-            && self.geometry().is_position(position);
-        if hinted != seq || !retained {
+        if hinted != seq || !(control.oldest..=control.last).contains(&position) {
             return None;
         }
         self.read_header(position, control.last)
@@ -95,7 +93,7 @@ impl<M: Memory> Pool<M> {
             Ok(Some(oldest)) => oldest,
             Ok(None) => return Ok(None),
             // The oldest frame is damaged. What lies behind it can still be found; it itself cannot.
-            Err(damage) => match self.resync(control.oldest + WORD, control.last) {
+            Err(damage) => match self.resync(control.oldest..control.last, control.last) {
                 Some(frame) if !key.is_before(&frame) => frame,
                 _ if key == Key::Seq(newest.seq) => return Ok(Some(Found::Frame(newest))),
                 Some(frame) if key == Key::Seq(frame.seq) => return Ok(Some(Found::Frame(frame))),
@@ -105,15 +103,16 @@ impl<M: Memory> Pool<M> {
         if key.is_before(&oldest) {
             return Ok(Some(Found::Frame(oldest)));
         }
-        let low = self.narrow(key, oldest, newest.position);
+        let low = self.narrow(key, oldest, control.last);
         self.walk(key, low, control.last)
     }
 
-    /// A frame before `key`, close to it. `low` is before the key, the frame at `high` is not.
-    fn narrow(&self, key: Key, mut low: FrameHeader, mut high: u64) -> FrameHeader {
+    /// A frame before `key`, close to it. `low` is before the key, the frame at `last` is not.
+    fn narrow(&self, key: Key, mut low: FrameHeader, last: u64) -> FrameHeader {
+        let mut high = last;
         while high - low.position > WALK {
             let middle = low.position + (high - low.position) / 2 / WORD * WORD;
-            match self.resync(middle, high) {
+            match self.resync(middle..high, last) {
                 Some(frame) if !key.is_before(&frame) => low = frame,
                 // Nothing between the middle and `high` but what is at or after the key.
                 _ => high = middle,
@@ -142,7 +141,7 @@ impl<M: Memory> Pool<M> {
         last: u64,
         damage: crate::Error,
     ) -> Result<Option<Found>> {
-        let behind = match self.resync(low.end() + WORD, last) {
+        let behind = match self.resync(low.end()..last, last) {
             Some(frame) => frame,
             None => match self.read_header(last, last)? {
                 Some(newest) => newest,

@@ -3,6 +3,7 @@
 //! Readers take no lock and make no system call. A copy counts only if, after it was made, no writer had begun to
 //! overwrite its place, and its checksums match.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::{Error, Result};
@@ -130,15 +131,16 @@ impl<M: Memory> Pool<M> {
         FrameHeader::decode(&words, position)
     }
 
-    /// The first header that verifies at or after `position` and before `end`.
-    pub(super) fn resync(&self, position: u64, end: u64) -> Option<FrameHeader> {
+    /// The first header in `positions` that verifies, of a frame that may be as long as it says; see `is_bounded`.
+    pub(super) fn resync(&self, positions: Range<u64>, last: u64) -> Option<FrameHeader> {
         let g = self.geometry();
-        let mut at = position;
-        while at < end {
+        let mut at = positions.start;
+        while at < positions.end {
             // Almost every word fails this, so the header is not even loaded.
             if self.memory.load(g.word_at(at), Relaxed) == at
                 && self.has_mark(at)
                 && let Ok(header) = FrameHeader::decode(&self.header_words(at), at)
+                && self.is_bounded(&header, last)
             {
                 return Some(header);
             }

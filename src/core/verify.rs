@@ -206,8 +206,9 @@ impl<M: Memory> Pool<M> {
                         before: None,
                         damaged: true,
                     };
-                    let next = self.resync(position + WORD, control.last.saturating_add(WORD));
-                    position = next.map_or(control.last.saturating_add(WORD), |next| next.position);
+                    let end = control.last.saturating_add(WORD);
+                    let next = self.resync(position + WORD..end, control.last);
+                    position = next.map_or(end, |next| next.position);
                 }
             }
         }

@@ -280,6 +280,29 @@ static void errors(plsm_client_t *client) {
 }
 
 /* Somebody else writes, and does not come to an end. */
+static pthread_mutex_t patience_lock = PTHREAD_MUTEX_INITIALIZER;
+static int patience_ended;
+
+/* Waits for the lock as long as the handle does, and tells what came of it. */
+static void *append_patiently(void *handle) {
+  plsm_pool_t *pool = handle;
+  plsm_buf_t message;
+  int status = append(pool, "1", &message, NULL);
+  plsm_buf_free(&message);
+  pthread_mutex_lock(&patience_lock);
+  patience_ended = 1;
+  pthread_mutex_unlock(&patience_lock);
+  return status == 0 ? pool : NULL;
+}
+
+static int has_patience_ended(void) {
+  pthread_mutex_lock(&patience_lock);
+  int ended = patience_ended;
+  pthread_mutex_unlock(&patience_lock);
+  return ended;
+}
+
+/* Whoever waits for 1 ms is refused, and once more, while the first handle waits on: for 5 s. */
 static void locked_out(plsm_pool_t *pool, const char *directory) {
   char path[4096];
   snprintf(path, sizeof path, "%s/chat.plasmite", directory);
@@ -287,9 +310,16 @@ static void locked_out(plsm_pool_t *pool, const char *directory) {
   CHECK(other >= 0 && flock(other, LOCK_EX) == 0);
   plsm_pool_t *hasty;
   plsm_buf_t message;
+  pthread_t patient;
+  void *appended;
+  CHECK(pthread_create(&patient, NULL, append_patiently, pool) == 0);
   OK(plsm_pool_with_lock_timeout(pool, 1, &hasty, &err));
   FAILS(PLSM_ERROR_BUSY, append(hasty, "1", &message, &err));
+  /* By now the thread has begun: if a bound were no bound, it would be through before this is. */
+  FAILS(PLSM_ERROR_BUSY, append(hasty, "1", &message, &err));
+  CHECK(!has_patience_ended());
   close(other);
+  CHECK(pthread_join(patient, &appended) == 0 && appended == pool);
   OK(append(hasty, "1", &message, &err));
   plsm_buf_free(&message);
   plsm_pool_free(hasty);

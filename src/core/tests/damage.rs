@@ -456,3 +456,29 @@ fn a_check_tells_of_index_slots_that_are_neither_right_nor_stale_nor_empty() {
     };
     assert_eq!(found_in_slots(&pool, &[a, b]), [(2, seq, at * WORD)]);
 }
+
+/// Its checksums hold, so that it is a frame to whoever looks for one word by word.
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn a_frame_of_a_length_that_cannot_be_hides_no_other() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 300);
+    let (oldest, newest) = pool.bounds().unwrap().unwrap();
+    for victim in [oldest.seq, oldest.seq + 1, 280] {
+        let sound = frame_of(&pool, victim);
+        forge(
+            &pool,
+            &FrameHeader {
+                data_len: u32::MAX,
+                ..sound
+            },
+        );
+        for seq in oldest.seq..=newest.seq {
+            match get(&pool, seq) {
+                Err(error) if seq == victim => assert_eq!(error.kind(), ErrorKind::Corrupt),
+                found => assert_eq!(found.unwrap(), filler(seq), "{seq} beside {victim}"),
+            }
+        }
+        forge(&pool, &sound);
+    }
+}

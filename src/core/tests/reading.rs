@@ -121,6 +121,25 @@ fn a_hint_at_another_message_is_a_miss() {
     assert_eq!(get(&pool, 7).unwrap(), filler(7));
 }
 
+#[test]
+fn a_hint_at_no_place_of_the_ring_is_a_miss() {
+    let pool = pool_with(Some(512));
+    fill(&pool, 20);
+    let slot = |seq: u64| HEADER_SIZE / WORD + seq * 2 + 1;
+    let newest = frame_of(&pool, 20);
+    for position in [
+        0,
+        1,
+        newest.position + 1,
+        newest.end(),
+        u64::MAX - 7,
+        u64::MAX,
+    ] {
+        pool.memory().store(slot(7), position, Relaxed);
+        assert_eq!(get(&pool, 7).unwrap(), filler(7), "{position}");
+    }
+}
+
 #[cfg_attr(miri, ignore = "takes Miri minutes")]
 #[test]
 fn a_lapped_cursor_learns_exactly_what_it_missed() {
@@ -206,6 +225,19 @@ fn the_last_messages_without_holes_are_just_so_many() {
         let cursor = Cursor::last_messages(&pool, count).unwrap();
         let seen = read_all(&pool, cursor).into_iter().map(|(seq, _)| seq);
         assert!(seen.eq(21 - count..=20), "{count}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+fn more_last_messages_than_are_retained_are_all_that_are() {
+    let pool = pool_with(None);
+    fill(&pool, 300);
+    let oldest = pool.bounds().unwrap().unwrap().0.seq;
+    for count in [301 - oldest, 302 - oldest, 299, 300, 301, u64::MAX] {
+        let cursor = Cursor::last_messages(&pool, count).unwrap();
+        let seen = read_all(&pool, cursor).into_iter().map(|(seq, _)| seq);
+        assert!(seen.eq(oldest..=300), "{count}");
     }
 }
 

@@ -133,8 +133,8 @@ fn a_recovery_goes_by_the_best_evidence_that_is_left() {
 /// The position of a frame near the start, found without a control word.
 fn frame_of_position(pool: &Pool<HeapMemory>, seq: u64) -> u64 {
     let start = pool.geometry().first_position();
-    let frame = std::iter::successors(pool.resync(start, u64::MAX), |frame| {
-        pool.resync(frame.end(), u64::MAX)
+    let frame = std::iter::successors(pool.resync(start..u64::MAX, u64::MAX), |frame| {
+        pool.resync(frame.end()..u64::MAX, u64::MAX)
     });
     frame
         .take(20)
