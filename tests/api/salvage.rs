@@ -127,14 +127,16 @@ fn judge(
         .map(|(seq, _)| *seq)
         .collect();
     // Where the word that says what was published may not be believed, a batch counts up to the last frame that is
-    // known to end one. [SALVAGE-10]
+    // known to end one. What is beyond is sound, and saved where the word still is behind it. [SALVAGE-10]
+    let mut perhaps = Vec::new();
     let was_touched = |at: usize| damaged.get(at..at + 8) != sound.bytes.get(at..at + 8);
     if was_touched(LAST) || was_touched(BOOT) {
         let ends = sound.places.keys().rev();
         let end = ends
             .copied()
             .find(|seq| sound.is_known_to_end_a_batch(*seq, &damaged[..len]));
-        undamaged.retain(|seq| end.is_some_and(|end| *seq <= end));
+        let is_certain = |seq: &u64| end.is_some_and(|end| *seq <= end);
+        (undamaged, perhaps) = undamaged.into_iter().partition(is_certain);
     }
     let salvaged = match client.salvage_pool(name, out) {
         Ok(salvaged) => salvaged,
@@ -150,6 +152,8 @@ fn judge(
     };
     let saved = read(client, out);
     let seqs: Vec<u64> = saved.keys().copied().collect();
+    perhaps.retain(|seq| saved.contains_key(seq));
+    undamaged.extend(perhaps);
     assert_eq!(seqs, undamaged, "{context}: {salvaged:?}");
     assert!(
         saved
