@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,8 +95,12 @@ asan: ## unit, fault and torture tests with AddressSanitizer (needs nightly)
 verify: ## the bounded form of every check of what the specification promises; docs/verification.md says what each reaches
 	scripts/verify.sh
 
-bench: ## measure against the floors of this machine, and write target/bench/report.json
-	$(CARGO) bench --bench ratios --features internals
+# ARGS: names of rows, --quick for a glance, --no-fail, and --docs, which puts the page of a whole run into docs.
+bench: ## measure against the floors of this machine, with plots of growth; a table here, JSON and a page in target/bench
+	$(CARGO) bench --bench ratios --features internals -- $(ARGS)
+
+bench-growth: ## the part of it that looks at how things grow
+	$(CARGO) bench --bench ratios --features internals -- growth $(ARGS)
 
 tails: ## a thousand tails on one server: are they complete, how late, and at what cost
 	$(CARGO) bench --profile torture --bench tails
