@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth bench-peers tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ test-large: ## a follower of a pool of 1 GiB, optimised
 
 lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path benches/peers/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
@@ -102,6 +103,9 @@ bench: ## measure against the floors of this machine, with plots of growth; a ta
 bench-growth: ## the part of it that looks at how things grow
 	$(CARGO) bench --bench ratios --features internals -- growth $(ARGS)
 
+bench-peers: ## measure beside a locked file, SQLite, and Redis if it is there (`make setup` installs it)
+	$(CARGO) run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "$(TARGET)/peers" -- $(ARGS)
+
 tails: ## a thousand tails on one server: are they complete, how late, and at what cost
 	$(CARGO) bench --profile torture --bench tails
 
@@ -118,8 +122,14 @@ doc: ## build the documentation of the Rust API
 deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources
 
+# `bench-peers` starts a Redis of its own. RUNLEVEL keeps Debian from starting a server.
+DEBIAN = redis-server
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
+	@if command -v redis-server >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		$(if $(filter 0,$(shell id -u)),,sudo) env RUNLEVEL=1 apt-get install --yes --no-install-recommends $(DEBIAN); \
+	else echo 'no apt-get here: install $(DEBIAN) by other means'; fi
 
 install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
