@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth bench-peers tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth bench-peers instructions tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench-growth: ## the part of it that looks at how things grow
 bench-peers: ## measure beside a locked file, SQLite, and Redis if it is there (`make setup` installs it)
 	$(CARGO) run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "$(TARGET)/peers" -- $(ARGS)
 
+instructions: ## count the instructions of the hot paths by callgrind, and compare; ARGS=--renew keeps the new counts
+	$(CARGO) bench --bench instructions --no-default-features -- $(ARGS)
+
 tails: ## a thousand tails on one server: are they complete, how late, and at what cost
 	$(CARGO) bench --profile torture --bench tails
 
@@ -122,11 +125,11 @@ doc: ## build the documentation of the Rust API
 deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources
 
-# `bench-peers` starts a Redis of its own. RUNLEVEL keeps Debian from starting a server.
-DEBIAN = redis-server
+# `bench-peers` starts a Redis of its own, and `instructions` needs valgrind. RUNLEVEL keeps Debian from starting a server.
+DEBIAN = redis-server valgrind
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
-	@if command -v redis-server >/dev/null; then :; \
+	@if command -v redis-server >/dev/null && command -v valgrind >/dev/null; then :; \
 	elif command -v apt-get >/dev/null; then \
 		$(if $(filter 0,$(shell id -u)),,sudo) env RUNLEVEL=1 apt-get install --yes --no-install-recommends $(DEBIAN); \
 	else echo 'no apt-get here: install $(DEBIAN) by other means'; fi
