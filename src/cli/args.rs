@@ -20,7 +20,7 @@ use super::remote::Flags as RemoteFlags;
 use super::serve::ServeArgs;
 use super::size::parse_size;
 use super::usage::{self, Wanted};
-use crate::api::{Client, Durability, PoolRef, Timestamp};
+use crate::api::{Client, CreateOptions, Durability, PoolRef, Timestamp};
 use crate::cli::ingest::Format as InputFormat;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::moment::{parse_duration, parse_moment};
@@ -244,12 +244,8 @@ pub(crate) struct FeedArgs {
     /// What a message survives once its receipt is printed
     #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
     pub(crate) durability: Durability,
-    /// Create the pool if it is missing
-    #[arg(long)]
-    pub(crate) create: bool,
-    /// Size of a pool that --create creates [default: 1M]
-    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
-    pub(crate) create_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) create: CreateFlags,
     /// Try again up to N times when other writers keep the pool busy
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = small_number, allow_hyphen_values = true)]
     pub(crate) retry: u32,
@@ -298,6 +294,27 @@ const DURABILITIES: [(&str, &str); 2] = [
     ("fast", "It survives the process, but not power loss"),
     ("flush", "It survives power loss as well"),
 ];
+
+/// `--create`, for commands that write.
+#[derive(Debug, Args)]
+pub(crate) struct CreateFlags {
+    /// Create the pool if it is missing
+    #[arg(long)]
+    create: bool,
+    /// Size of a pool that --create creates [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
+    create_size: Option<u64>,
+}
+
+impl CreateFlags {
+    /// What to create a pool with that is missing; `None` if it is not to be created.
+    pub(crate) fn options(&self) -> Option<CreateOptions> {
+        self.create.then(|| CreateOptions {
+            size_bytes: self.create_size,
+            ..CreateOptions::default()
+        })
+    }
+}
 
 /// `feed --errors`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -433,12 +450,8 @@ pub(crate) struct TapArgs {
     /// What a message survives once it is appended
     #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
     pub(crate) durability: Durability,
-    /// Create the pool if it is missing
-    #[arg(long)]
-    pub(crate) create: bool,
-    /// Size of a pool that --create creates [default: 1M]
-    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
-    pub(crate) create_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) create: CreateFlags,
     /// Keep what the command prints without printing it as well
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -201,19 +201,10 @@ impl Receiver<'_> {
             Next::Idle => {}
             next => return Ok(next),
         }
-        self.show()?;
+        output::show()?;
         let look = Instant::now() + LOOK;
         let wait = self.deadline().map_or(look, |deadline| deadline.min(look));
         Ok(self.tail.read_before(wait, &mut self.message)?)
-    }
-
-    /// Writes out what was printed, as long as anybody reads it.
-    fn show(&self) -> Result<(), Stop> {
-        output::flush()?;
-        match output::stdout_is_closed() {
-            true => Err(Stop::StdoutClosed),
-            false => Ok(()),
-        }
     }
 
     /// Everything that was there at the start has come: what is new comes next.
@@ -243,7 +234,7 @@ impl Receiver<'_> {
                 if let Some(is_own) = self.own.is_own(self.message.seq(), mark, LOOK) {
                     break is_own;
                 }
-                self.show()?;
+                output::show()?;
                 if signals::requested() {
                     return Ok(Some(0));
                 }

@@ -15,7 +15,7 @@ use super::output::{self, style};
 use super::progress::Progress;
 use super::signals::{self, Work};
 use super::{Outcome, Stop};
-use crate::api::{Batch, CreateOptions, Durability, Receipt, Tags};
+use crate::api::{Batch, Durability, Receipt, Tags};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::wire::ReceiptWriter;
 pub(super) use fault::lower_case_start;
@@ -80,12 +80,7 @@ fn feed_stream(global: &Global, args: &FeedArgs, form: StreamFormat, work: &mut 
 }
 
 fn open_sink(global: &Global, args: &FeedArgs) -> Result<Sink> {
-    let options = CreateOptions {
-        size_bytes: args.create_size,
-        ..CreateOptions::default()
-    };
-    let create = args.create.then_some(options);
-    Sink::open(global, &args.pool, create, &args.remote)
+    Sink::open(global, &args.pool, args.create.options(), &args.remote)
 }
 
 /// How messages are appended, and what becomes of bad records and of receipts.

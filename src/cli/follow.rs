@@ -172,10 +172,7 @@ impl<'a> Follower<'a> {
             if self.is_late(now) {
                 return Ok(Some(TIMED_OUT));
             }
-            output::flush()?;
-            if output::stdout_is_closed() {
-                return Err(Stop::StdoutClosed);
-            }
+            output::show()?;
             let moments = [due, self.deadline].into_iter().flatten();
             let wake = moments.fold(now + CHECK_INTERVAL, Instant::min);
             thread::park_timeout(wake.saturating_duration_since(now));
@@ -204,12 +201,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         self.last_check = Instant::now();
-        output::flush()?;
-        if output::stdout_is_closed() {
-            Err(Stop::StdoutClosed)
-        } else {
-            Ok(())
-        }
+        output::show()
     }
 
     fn passes(&mut self) -> Result<bool> {

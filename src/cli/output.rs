@@ -119,6 +119,15 @@ pub(crate) fn flush() -> Result<(), Stop> {
     write_out(&mut buffer())
 }
 
+/// Writes out what was printed, as long as anybody reads it.
+pub(crate) fn show() -> Result<(), Stop> {
+    flush()?;
+    match stdout_is_closed() {
+        true => Err(Stop::StdoutClosed),
+        false => Ok(()),
+    }
+}
+
 /// Writes out what was printed, unless that takes longer than a moment. For the way out when the main thread is stuck.
 pub(crate) fn flush_for_exit() {
     let (done, waiting) = std::sync::mpsc::channel();

@@ -24,7 +24,7 @@ use self::messages::{Exit, Messages};
 use self::stream::{Closed, Reader, Stream};
 use super::args::{Global, TapArgs};
 use super::{Outcome, open, output, signals};
-use crate::api::{CreateOptions, Pool};
+use crate::api::Pool;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::platform::{ending_signal, remember_children};
 use crate::policy;
@@ -45,19 +45,17 @@ pub(super) fn run(global: &Global, args: &TapArgs) -> Outcome {
 fn open_pool(global: &Global, args: &TapArgs) -> Result<Pool> {
     let reference = open::pool_ref(&args.pool)?;
     let client = global.client_for(&reference)?;
+    let create = args.create.options();
     let opened = match client.open_pool(&reference) {
-        Err(error) if error.kind() == ErrorKind::NotFound && args.create => None,
+        Err(error) if error.kind() == ErrorKind::NotFound && create.is_some() => None,
         opened => Some(opened?),
     };
     // Nothing is created for a command that is not there.
     args.command
         .first()
         .map_or(Ok(()), |it| command::check(it))?;
-    let options = CreateOptions {
-        size_bytes: args.create_size,
-        ..CreateOptions::default()
-    };
     let open = |reference: &_| client.open_pool(reference);
+    let options = create.unwrap_or_default();
     opened.map_or_else(|| open::or_create(&client, &reference, options, open), Ok)
 }
 

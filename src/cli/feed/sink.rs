@@ -109,6 +109,7 @@ impl Sink {
             Sink::Remote { .. } => crate::remote::was_not_taken(error),
         }
     }
+
     /// The seq of the newest message.
     pub(in crate::cli) fn newest(&self) -> Result<Option<u64>> {
         match self {

@@ -134,7 +134,9 @@ impl Reader {
             return Ok(true);
         }
         let left = rest.deadline.saturating_duration_since(Instant::now());
-        Ok(has_more_within(&self.pipe, left.min(SILENCE))? && !left.is_zero())
+        let is_ready = has_more_within(&self.pipe, left.min(SILENCE))?;
+        // Ready without a byte is the end, which counts however late: passing on may have taken all that time.
+        Ok(is_ready && (!left.is_zero() || bytes_in(&self.pipe)? == 0))
     }
 
     /// Shows the output to whoever would see it if nobody tapped it. That they may be gone is no concern of the pool.

@@ -9,7 +9,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 pub(crate) fn boot_id() -> io::Result<Option<String>> {
     let mut id = [0u8; 64];
@@ -45,23 +44,4 @@ pub(crate) fn network_file_system(file: &File) -> io::Result<Option<&'static str
 /// `msync` leaves what it writes with the drive.
 pub(crate) fn flush_drive(file: &File) -> io::Result<()> {
     file.sync_all()
-}
-
-/// No file is without a name.
-pub(crate) fn open_unnamed(_directory: &Path) -> io::Result<Option<File>> {
-    Ok(None)
-}
-
-/// There is none that could be given one.
-pub(crate) fn name_unnamed(_file: &File, _path: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// By `F_PREALLOCATE`, as fs2 does it.
-pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
-    fs2::FileExt::allocate(file, size)
-}
-
-pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
-    io::Read::read_exact(&mut File::open("/dev/urandom")?, bytes)
 }

@@ -26,6 +26,8 @@ mod apple;
 mod child;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod not_linux;
 #[cfg(all(unix, not(any(target_os = "linux", target_vendor = "apple"))))]
 mod other_unix;
 #[cfg(all(not(target_os = "linux"), not(feature = "no-wake")))]
@@ -45,6 +47,8 @@ pub(crate) use apple::*;
 pub(crate) use child::*;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) use not_linux::*;
 #[cfg(all(unix, not(any(target_os = "linux", target_vendor = "apple"))))]
 pub(crate) use other_unix::*;
 #[cfg(all(not(target_os = "linux"), not(feature = "no-wake")))]
