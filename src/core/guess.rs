@@ -9,7 +9,8 @@ use super::frame::{FrameHeader, HEADER_WORDS, STATE_WORD};
 use super::geometry::Geometry;
 use super::header::{Header, RawHeader};
 use super::layout::{
-    FILE_SIZE, HEADER_SIZE, INDEX_CAPACITY, MARK, RING_OFFSET, RING_SIZE, SLOT_SIZE, WORD,
+    FILE_SIZE, HEADER_SIZE, INDEX_CAPACITY, MARK, MIN_FILE_SIZE, RING_OFFSET, RING_SIZE, SLOT_SIZE,
+    WORD,
 };
 use super::memory::Memory;
 
@@ -85,10 +86,14 @@ fn guess(memory: &impl Memory, raw: &RawHeader, file_size: u64) -> Option<Geomet
     let likely = sizes
         .iter()
         .flat_map(|&size| slots.map(|slots| Geometry::for_file(size, slots).ok()));
+    let usual = (MIN_FILE_SIZE.ilog2()..i64::BITS - 1)
+        .filter_map(|log| Geometry::for_file(1 << log, None).ok());
     let told = sizes.iter().flat_map(|&size| told_by(&samples, size));
+    // The file may have been longer.
+    let alone = wraps(&samples).chain(one_run(&samples, file_size));
     let fit = |g: &Geometry| samples.iter().filter(|sample| sample.fits(g)).count();
     let mut best: Option<(usize, Geometry)> = None;
-    for geometry in likely.flatten().chain(told) {
+    for geometry in likely.flatten().chain(usual).chain(told).chain(alone) {
         let fitting = fit(&geometry);
         if fitting > best.map_or(0, |(most, _)| most) {
             best = Some((fitting, geometry));
@@ -118,6 +123,54 @@ fn told_by(samples: &[Sample], file_size: u64) -> impl Iterator<Item = Geometry>
     })
 }
 
+/// The dimensions that frames tell by themselves: where those of one lap follow on those of another, the distance
+/// between position and offset changes by the size of the ring.
+fn wraps(samples: &[Sample]) -> impl Iterator<Item = Geometry> + '_ {
+    let changes = samples.windows(2).filter_map(|pair| {
+        let ring_size = pair[0].distance().abs_diff(pair[1].distance());
+        (ring_size != 0).then_some((ring_size, pair[0].distance()))
+    });
+    changes.filter_map(|(ring_size, distance)| {
+        let ring_size = i128::try_from(ring_size).ok()?;
+        let header = i128::from(HEADER_SIZE);
+        let ring_offset = header + (-distance - header).rem_euclid(ring_size);
+        of_ring(ring_offset, ring_size)
+    })
+}
+
+/// Small dimensions for frames that are all of one lap. More than one ring would do for them, and which one it was makes
+/// no difference to where they are.
+fn one_run(samples: &[Sample], file_size: u64) -> impl Iterator<Item = Geometry> + '_ {
+    let least = i128::from(file_size.max(MIN_FILE_SIZE));
+    let (header, slot) = (i128::from(HEADER_SIZE), i128::from(SLOT_SIZE));
+    samples.first().into_iter().flat_map(move |sample| {
+        let distance = sample.distance();
+        let most = distance / (least - header) + 1;
+        (1..=most.clamp(1, LAPS.into()))
+            .rev()
+            .flat_map(move |laps| {
+                // From where on the file is long enough, with a whole number of slots.
+                let long_enough = (least * laps - distance).div_euclid(laps + 1) + 1;
+                let slots = (long_enough - header + slot - 1).max(0) / slot;
+                let offsets = (0..64.min(laps + 1)).map(move |more| header + (slots + more) * slot);
+                let even = offsets.filter(move |ring_offset| (distance + ring_offset) % laps == 0);
+                even.filter_map(move |ring_offset| {
+                    of_ring(ring_offset, (distance + ring_offset) / laps)
+                })
+            })
+    })
+}
+
+/// The dimensions with a ring of this size at this offset, if a pool can have them.
+fn of_ring(ring_offset: i128, ring_size: i128) -> Option<Geometry> {
+    let slots = u64::try_from(ring_offset).ok()?.checked_sub(HEADER_SIZE)? / SLOT_SIZE;
+    let file_size = u64::try_from(ring_offset + ring_size).ok()?;
+    let geometry = Geometry::for_file(file_size, Some(slots)).ok()?;
+    let is_it = i128::from(geometry.ring_offset) == ring_offset
+        && i128::from(geometry.ring_size) == ring_size;
+    is_it.then_some(geometry)
+}
+
 /// The first frame headers that verify, at whatever position they say they are.
 fn sample(memory: &impl Memory) -> Vec<Sample> {
     let words = memory.words();
@@ -141,6 +194,11 @@ fn sample(memory: &impl Memory) -> Vec<Sample> {
 }
 
 impl Sample {
+    /// How far its position is ahead of its offset: some rings, less the offset of the ring.
+    fn distance(&self) -> i128 {
+        i128::from(self.header.position) - i128::from(self.offset)
+    }
+
     fn fits(&self, g: &Geometry) -> bool {
         g.is_position(self.header.position)
             && g.offset_at(self.header.position) == self.offset

@@ -107,8 +107,12 @@ enum Joint {
 struct Words {
     /// The newest frame, if `last` names one.
     newest: Option<FrameHeader>,
-    /// `last`, if it can be the position of a frame not before those that were found.
+    /// `last`, if it can be the position of a frame near those that were found.
     last: Option<u64>,
+    /// Whether something else speaks for `last`: the frame is there, or a writer claimed just what is behind it.
+    is_borne_out: bool,
+    /// Whether the frame at `last` is there, and nothing is claimed behind it.
+    is_sure: bool,
     /// Whether they are of this boot, so that `last` alone says what was published.
     current: bool,
 }
@@ -270,7 +274,9 @@ impl<M: Memory> Salvage<M> {
         let is_claimed = (1..=2 * g.max_batch()).contains(&intent.saturating_sub(last));
         Words {
             newest,
-            last: (is_place && (newest.is_some() || is_claimed)).then_some(last),
+            last: is_place.then_some(last),
+            is_borne_out: newest.is_some() || is_place && is_claimed,
+            is_sure: newest.is_some_and(|newest| newest.end() == intent),
             current: self.load(BOOT) == boot,
         }
     }
@@ -287,10 +293,12 @@ impl<M: Memory> Salvage<M> {
         let claimed = intent.saturating_sub(g.ring_size);
         let at_oldest = lap.iter().position(|piece| piece.holds(oldest));
         let stands = at_oldest.filter(|_| self.header_at(oldest).is_some());
-        // A claim reaches half a ring beyond the newest frame at most, and never over the oldest one.
+        // A claim reaches half a ring beyond the newest frame at most, and never over the oldest one. One that nothing
+        // bears out is not believed: what it would let go of is sound.
         let is_claim = g.is_position(intent)
             && (end..=end.saturating_add(g.max_batch())).contains(&intent)
-            && (stands.is_none() || claimed <= oldest);
+            && stands.is_some()
+            && claimed <= oldest;
         let floor = match is_claim {
             true => claimed.max(whole_ring),
             false => whole_ring,
@@ -462,26 +470,28 @@ impl<M: Memory> Salvage<M> {
         let floor = floor.max(start);
         let oldest = self.load(OLDEST);
         let is_place = g.is_position(oldest) && (floor..=first.position).contains(&oldest);
-        let hinted = self.hints(floor..first.position);
-        let hinted = hinted.filter(|(seq, _)| *seq < first.seq).min();
-        let from = match (is_place, hinted) {
-            (true, _) => oldest,
-            (false, Some(_)) => floor,
-            (false, None) if floor == start => start,
-            (false, None) => {
+        let is_hinted = self
+            .hints(floor..first.position)
+            .any(|(seq, _)| seq < first.seq);
+        let from = match is_place {
+            true => oldest,
+            false if is_hinted || floor == start => floor,
+            false => {
                 self.assumed.push(format!(
-                    "message {} was the oldest: the control word that tells is damaged, and nothing speaks of an older one",
+                    "message {} was the oldest: nothing that is left speaks of an older one",
                     first.seq
                 ));
                 return;
             }
         };
         if from < first.position && first.seq > 1 {
-            let first_seq = match hinted {
-                _ if from == start => Some(1),
-                Some((seq, position)) if is_place && position == from => Some(seq),
-                // It may have been older than all that the index has a slot for.
-                _ => None,
+            // Without a slot for the oldest one, it may have been older than all that the index has a slot for.
+            let first_seq = match from == start {
+                true => Some(1),
+                false => self
+                    .hints(from..from + WORD)
+                    .map(|(seq, _)| seq)
+                    .find(|seq| is_place && *seq < first.seq),
             };
             let seqs = (first_seq, Some(first.seq - 1));
             self.lose_stretch(from..first.position, seqs, DAMAGED_FRAMES);
@@ -492,13 +502,15 @@ impl<M: Memory> Salvage<M> {
     fn lose_beyond(&mut self, newest: &FrameHeader, words: &Words) {
         let g = *self.geometry();
         let end = newest.end();
-        let last = words.last.filter(|last| *last >= end);
-        let reach = match words.last {
+        // Words that are behind what was kept say nothing of what is beyond it.
+        let is_borne_out = words.is_borne_out && words.last >= Some(newest.position);
+        let is_there = is_borne_out && words.newest.is_some();
+        let reach = match words.last.filter(|_| is_there) {
             Some(last) => end..last + WORD,
             None => end..end.saturating_add(g.ring_size),
         };
         let is_later = |(seq, position): &(u64, u64)| *seq > newest.seq && reach.contains(position);
-        let known = last.and_then(|last| self.header_at(last));
+        let known = words.last.and_then(|last| self.header_at(last));
         let known = known.map(|header| (header.seq, header.position));
         let newest_hint = self
             .hints(reach.clone())
@@ -508,21 +520,37 @@ impl<M: Memory> Salvage<M> {
         let flushed = Checkpoint::load_all(self.pool.memory());
         let flushed = flushed.into_iter().flatten().map(|c| (c.seq, c.position));
         let newest_flushed = flushed.filter(is_later).max();
+        let is_believed = is_borne_out || newest_hint.is_some() || !self.has_hint_of(newest);
+        let last = words.last.filter(|last| *last >= end && is_believed);
         // The newest message has a slot of the index, if any message has one. What was flushed may be older.
-        let is_newest = |position| last.is_none_or(|last| last == position);
+        let is_newest = |position| last.is_none_or(|last| last <= position);
         let last_seq = newest_hint.filter(|(_, position)| is_newest(*position));
         let trace = last_seq.max(newest_flushed.filter(|_| last_seq.is_none()));
-        match last.or(trace.map(|(_, position)| position)) {
-            Some(to) => {
-                let seqs = (Some(newest.seq + 1), last_seq.map(|(seq, _)| seq));
-                self.lose_stretch(end..to + FRAME_HEADER_SIZE, seqs, DAMAGED_FRAMES);
-            }
-            None if words.last != Some(newest.position) => self.assumed.push(format!(
-                "message {} was the newest: the control word that tells is damaged, and nothing speaks of a newer one",
-                newest.seq
+        let to = last.max(trace.map(|(_, position)| position));
+        let last_seq = last_seq.map(|(seq, _)| seq);
+        if let Some(to) = to {
+            let seqs = (Some(newest.seq + 1), last_seq);
+            self.lose_stretch(end..to + FRAME_HEADER_SIZE, seqs, DAMAGED_FRAMES);
+        }
+        let assumed = match to {
+            Some(_) => last_seq,
+            None => Some(newest.seq),
+        };
+        match assumed.filter(|_| !(is_there && words.is_sure)) {
+            Some(0) => self
+                .assumed
+                .push("the pool was empty: nothing that is left speaks of a message".to_owned()),
+            Some(seq) => self.assumed.push(format!(
+                "message {seq} was the newest: nothing that is left speaks of a newer one"
             )),
             None => {}
         }
+    }
+
+    fn has_hint_of(&self, header: &FrameHeader) -> bool {
+        let hint = (header.seq, header.position);
+        self.hints(header.position..header.end())
+            .any(|(seq, position)| (seq, position) == hint)
     }
 
     fn lose_all(&mut self) {

@@ -190,7 +190,7 @@ fn judge_losses(salvaged: &Salvaged, sound: &Sound, damaged: &[u8], saved: &[u64
         }
         // What is beyond both ends leaves no trace if the control word is damaged that names it, and the index too.
         let below = saved.first().is_some_and(|first| seq < first);
-        let beyond = saved.last().is_some_and(|last| seq > last);
+        let beyond = saved.last().is_none_or(|last| seq > last);
         let no_trace = no_index || seq + word(&sound.bytes, INDEX_CAPACITY) <= newest;
         let says = |what: &str| {
             salvaged
@@ -200,14 +200,20 @@ fn judge_losses(salvaged: &Salvaged, sound: &Sound, damaged: &[u8], saved: &[u64
         };
         let unknowable = no_trace
             && (below && was_touched(OLDEST..OLDEST + 8) && says("was the oldest")
-                || beyond && was_touched(LAST..LAST + 8) && says("was the newest"));
+                || beyond
+                    && was_touched(LAST..LAST + 8)
+                    && (says("was the newest") || says("was empty")));
         assert!(
             !is_saved && unknowable,
             "{context}: message {seq}: {salvaged:?}"
         );
     }
-    // A control word that is wrong and can be right may name a frame that never was there.
-    let misled = no_index && (was_touched(OLDEST..OLDEST + 8) || was_touched(LAST..LAST + 8));
+    // A control word that is wrong and can be right may name a frame that never was there. The oldest message has a slot
+    // of the index only if there are enough.
+    let oldest = sound.messages.keys().next().copied().unwrap_or(0);
+    let oldest_has_slot = oldest + word(&sound.bytes, INDEX_CAPACITY) > newest;
+    let misled = was_touched(OLDEST..OLDEST + 8) && (no_index || !oldest_has_slot)
+        || was_touched(LAST..LAST + 8) && no_index;
     if saved.len() == sound.messages.len() && !misled {
         assert!(salvaged.losses.is_empty(), "{context}: {salvaged:?}");
     }

@@ -400,8 +400,89 @@ fn a_file_that_was_cut_holds_what_is_left() {
     assert_eq!(seen, (1..=10).collect::<Vec<u64>>());
     let range = (search.losses[0].first_seq, search.losses[0].last_seq);
     assert_eq!((search.losses.len(), range), (1, (Some(11), Some(20))));
-    assert_eq!(search.assumed.len(), 1);
+    // The size of the file, and that 20 was the newest: how long it was is not there to be compared with the claim.
+    assert_eq!(search.assumed.len(), 2);
     assert!(search.header_is_sound);
+}
+
+#[test]
+fn a_file_that_was_cut_and_lost_its_header_is_found_by_its_frames_alone() {
+    // The first lap from the genesis on, an index of the default length, two laps, and one lap that is not the first.
+    let shapes = [
+        (Some(0), 20, 12),
+        (Some(77), 20, 12),
+        (None, 20, 12),
+        (Some(77), 400, 12),
+        (Some(0), 400, 12),
+    ];
+    for (slots, count, left) in shapes {
+        let pool = pool_with(slots);
+        fill(&pool, count);
+        let g = *pool.geometry();
+        let mut bytes = pool.memory().to_bytes();
+        bytes[..IMMUTABLE_SIZE as usize].fill(0xA5);
+        let all = seqs(&pool);
+        // Cut where the ring has some frames of the newest lap, and none or some of the one before.
+        let newest = all.iter().filter(|seq| {
+            let place = at_seq(&pool, **seq).position;
+            place / g.ring_size == pool.newest().unwrap().position / g.ring_size
+        });
+        let newest: Vec<u64> = newest.copied().collect();
+        let cut = offset(&pool, newest[left]);
+        let (seen, search) = found(&bytes[..cut]);
+        let kept = |seq: &&u64| newest[..left].contains(seq);
+        let expected: Vec<u64> = all.iter().filter(kept).copied().collect();
+        assert_eq!(seen, expected, "{slots:?} {count}: {:?}", search.geometry());
+        assert!(search.geometry().file_size >= cut as u64);
+        assert!(search.assumed[0].contains("dimensions"));
+        // Both laps.
+        if count > 300 {
+            let oldest = offset(&pool, all[left]);
+            let (seen, search) = found(&bytes[..oldest]);
+            assert_eq!(seen, [&all[..left], &newest].concat());
+            assert_eq!(search.geometry().ring_size, g.ring_size);
+        }
+    }
+}
+
+#[test]
+fn a_last_that_nothing_bears_out_is_believed_unless_the_index_knows_better() {
+    for slots in [0, 64] {
+        let pool = pool_with(Some(slots));
+        fill(&pool, 20);
+        let sound = pool.memory().to_bytes();
+        let last = at_seq(&pool, 20);
+        // The last frame is gone and the claim is wrong: the word alone says that there was one.
+        let mut bytes = sound.clone();
+        bytes[offset(&pool, 20) + 9] ^= 1;
+        set(&mut bytes, INTENT, 0);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, (1..=19).collect::<Vec<u64>>());
+        let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+        let known = (slots > 0).then_some(20);
+        assert_eq!((search.losses.len(), range), (1, (Some(20), known)));
+        assert_eq!(search.losses[0].offset, offset(&pool, 20) as u64);
+        // The word is wrong: the index says what the newest message was.
+        let mut bytes = sound;
+        set(&mut bytes, LAST, last.end() + 4096);
+        set(&mut bytes, INTENT, 0);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, (1..=20).collect::<Vec<u64>>());
+        assert_eq!(search.losses.len(), (slots == 0) as usize);
+        assert_eq!(search.assumed.len(), (slots > 0) as usize);
+    }
+}
+
+#[test]
+fn a_claim_that_the_oldest_message_does_not_bear_out_takes_nothing_away() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 200);
+    let mut bytes = pool.memory().to_bytes();
+    let intent = Control::load_exclusive(pool.memory()).intent;
+    set(&mut bytes, INTENT, intent + 4096);
+    assert_eq!(found(&bytes).0, seqs(&pool));
+    set(&mut bytes, OLDEST, 8);
+    assert_eq!(found(&bytes).0, seqs(&pool));
 }
 
 #[test]
