@@ -126,9 +126,10 @@ fn told_by(samples: &[Sample], file_size: u64) -> impl Iterator<Item = Geometry>
 /// The dimensions that frames tell by themselves: where those of one lap follow on those of another, the distance
 /// between position and offset changes by the size of the ring.
 fn wraps(samples: &[Sample]) -> impl Iterator<Item = Geometry> + '_ {
-    let changes = samples.windows(2).filter_map(|pair| {
-        let ring_size = pair[0].distance().abs_diff(pair[1].distance());
-        (ring_size != 0).then_some((ring_size, pair[0].distance()))
+    let pairs = samples.iter().zip(samples.iter().skip(1));
+    let changes = pairs.filter_map(|(sample, next)| {
+        let ring_size = sample.distance().abs_diff(next.distance());
+        (ring_size != 0).then_some((ring_size, sample.distance()))
     });
     changes.filter_map(|(ring_size, distance)| {
         let ring_size = i128::try_from(ring_size).ok()?;
