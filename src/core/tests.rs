@@ -24,7 +24,7 @@ use super::pool::{Pool, Recovery, delete, is_deleted};
 use super::read::Frame;
 use super::recover::Anchor;
 use super::verify::{IssueCode, Report};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,7 +33,11 @@ use std::time::Duration;
 const BOOT_NOW: u64 = 7;
 
 fn pool_with(index_capacity: Option<u64>) -> Pool<HeapMemory> {
-    let geometry = Geometry::for_file(MIN_FILE_SIZE, index_capacity).unwrap();
+    pool_of(MIN_FILE_SIZE, index_capacity)
+}
+
+fn pool_of(file_size: u64, index_capacity: Option<u64>) -> Pool<HeapMemory> {
+    let geometry = Geometry::for_file(file_size, index_capacity).unwrap();
     let memory = HeapMemory::new(geometry.file_size);
     let header = Header {
         uuid: [9; 16],
@@ -41,7 +45,8 @@ fn pool_with(index_capacity: Option<u64>) -> Pool<HeapMemory> {
         geometry,
     };
     Pool::format(&memory, &header, BOOT_NOW);
-    open(memory, BOOT_NOW).unwrap()
+    let recovery = Recovery::Write(&HeapLock::default(), LockWait::Forever);
+    Pool::open(memory, file_size, BOOT_NOW, recovery).unwrap()
 }
 
 fn open(memory: HeapMemory, boot: u64) -> Result<Pool<HeapMemory>> {

@@ -308,12 +308,15 @@ impl<M: Memory> Pool<M> {
             // that seq stores the slot anew.
             return self.memory.load(INTENT / WORD, Relaxed) > position;
         }
+        if position < oldest.position {
+            return false;
+        }
         match g
             .is_position(position)
             .then(|| self.read_header(position, newest.position))
         {
             Some(Ok(Some(header))) => header.seq == seq,
-            Some(Ok(None)) => true,
+            // It may have been overwritten since.
             _ => self
                 .control()
                 .is_ok_and(|control| control.oldest > position),

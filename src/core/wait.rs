@@ -52,3 +52,51 @@ pub(crate) fn ring(bell: &impl Bell) {
     bell.advance_word(Release); // WAKE
     bell.wake_all();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::heap::HeapMemory;
+    use std::cell::Cell;
+    use std::sync::atomic::Ordering;
+
+    /// What was done to it: the flag, the word, and how often everybody was woken.
+    #[derive(Default)]
+    struct Told(Cell<bool>, Cell<u32>, Cell<u32>);
+
+    impl Bell for Told {
+        fn word(&self, _order: Ordering) -> u32 {
+            self.1.get()
+        }
+
+        fn advance_word(&self, _order: Ordering) {
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn flag(&self) -> bool {
+            self.0.get()
+        }
+
+        fn set_flag(&self, raised: bool) {
+            self.0.set(raised);
+        }
+
+        fn wake_all(&self) {
+            self.2.set(self.2.get() + 1);
+        }
+
+        fn sleep(&self, _seen: u32, _bound: Duration) {}
+    }
+
+    #[test]
+    fn a_bell_is_rung_for_those_who_may_be_asleep_and_not_again() {
+        let (memory, bell) = (HeapMemory::new(4096), Told::default());
+        ring_if_heard(&memory, &bell);
+        assert_eq!((bell.1.get(), bell.2.get()), (0, 0));
+        bell.set_flag(true);
+        for _ in 0..2 {
+            ring_if_heard(&memory, &bell);
+            assert_eq!((bell.flag(), bell.1.get(), bell.2.get()), (false, 1, 1));
+        }
+    }
+}

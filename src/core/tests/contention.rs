@@ -105,3 +105,29 @@ fn a_reader_goes_on_at_the_oldest_message_and_if_overtaken_all_the_time_at_the_n
         assert_eq!(cursor.next_seq(), expected, "overtaken {often} times");
     }
 }
+
+#[test]
+#[cfg_attr(feature = "noisy-index", ignore = "every slot is wrong on purpose")]
+fn a_slot_whose_message_is_overwritten_during_a_check_is_not_wrong() {
+    let pool = pool_with(Some(128));
+    fill(&pool, 100);
+    let oldest = pool.extent().unwrap().unwrap().oldest.seq;
+    let slots = HEADER_SIZE / WORD;
+    let is_done = Cell::new(false);
+    let strike = |word| {
+        if word == slots && !is_done.replace(true) {
+            append_beside(pool.memory(), *pool.header(), 3);
+        }
+    };
+    let memory = Contested {
+        memory: pool.memory(),
+        before_load: &strike,
+    };
+    let checked = Pool::attach(memory, *pool.header());
+    assert_eq!(checked.verify(|| u64::MAX).unwrap().issues, []);
+    let now = pool.extent().unwrap().unwrap();
+    assert!(
+        is_done.get() && now.oldest.seq > oldest,
+        "nothing was overwritten"
+    );
+}

@@ -96,6 +96,17 @@ fn damage_is_reported_where_it_is_and_the_rest_stays_readable() {
 }
 
 #[test]
+fn a_search_ends_where_it_is_told_to() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 2);
+    let (first, second) = (frame_of(&pool, 1), frame_of(&pool, 2));
+    let behind_first = first.position + WORD;
+    assert_eq!(pool.resync(behind_first..second.position, u64::MAX), None);
+    let found = pool.resync(behind_first..second.position + WORD, u64::MAX);
+    assert_eq!(found, Some(second));
+}
+
+#[test]
 fn zeros_where_a_pool_was_are_corrupt_and_not_empty() {
     let pool = pool_with(None);
     for word in IMMUTABLE_SIZE / WORD..MIN_FILE_SIZE / WORD {
@@ -436,6 +447,8 @@ fn a_check_tells_of_index_slots_that_are_neither_right_nor_stale_nor_empty() {
         (second, second, position_of(first)),
         (second, second, position_of(second) + 4),
         (second, second, newest.end()),
+        (second, second, 8),
+        (newest.seq, newest.seq, position_of(first)),
         (second, first, position_of(first)),
         (second, 0, 8),
         (second, second + 128, control.intent),
@@ -455,6 +468,30 @@ fn a_check_tells_of_index_slots_that_are_neither_right_nor_stale_nor_empty() {
         second + 1
     };
     assert_eq!(found_in_slots(&pool, &[a, b]), [(2, seq, at * WORD)]);
+}
+
+#[test]
+#[cfg_attr(feature = "noisy-index", ignore = "every slot is wrong on purpose")]
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+fn a_check_says_of_how_many_index_slots_it_speaks() {
+    let pool = pool_with(Some(128));
+    fill(&pool, 9);
+    let first = frame_of(&pool, 1);
+    let of_slots = || {
+        let report = pool.verify(|| u64::MAX).unwrap();
+        let issues = report.issues.into_iter();
+        let of_slots = issues.filter(|issue| issue.code == IssueCode::IndexHint);
+        of_slots.map(|issue| issue.message).collect::<Vec<_>>()
+    };
+    assert!(of_slots().is_empty());
+    pool.memory()
+        .store(slot_word(3) + 1, first.position, Relaxed);
+    let one = "1 index slot names the wrong place; reads of its message take the longer way";
+    assert_eq!(of_slots(), [one]);
+    pool.memory()
+        .store(slot_word(4) + 1, first.position, Relaxed);
+    let two = "2 index slots name the wrong place; reads of their messages take the longer way";
+    assert_eq!(of_slots(), [two]);
 }
 
 /// Its checksums hold, so that it is a frame to whoever looks for one word by word.

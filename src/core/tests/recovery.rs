@@ -29,12 +29,20 @@ fn a_recovery_goes_up_to_the_first_break_and_never_reuses_a_seq() {
     let Found::Frame(torn) = pool.find(Key::Seq(35)).unwrap() else {
         panic!()
     };
+    let places = [1, 34, 36, 38, 40].map(|seq| {
+        let position = frame_of(&pool, seq).position;
+        (seq, pool.geometry().word_at(position))
+    });
     pool.memory()
         .store(pool.geometry().word_at(torn.position + 64), 0, Relaxed);
     let pool = reboot(&pool, 8).unwrap();
     assert_eq!(*seqs(&pool).last().unwrap(), 34);
     assert_eq!(append(&pool, &["0"]).first_seq, 41);
     assert!(!pool.verify(|| u64::MAX).unwrap().is_corrupt());
+    for (seq, place) in places {
+        let is_there = pool.memory().load(place, Relaxed) != 0;
+        assert_eq!(is_there, seq < 35 || seq == 41, "{seq}");
+    }
     // What was discarded stays so, also after another crash.
     let pool = reboot(&pool, 9).unwrap();
     assert_eq!(seqs(&pool)[32..], [33, 34, 41]);
@@ -130,6 +138,40 @@ fn a_recovery_goes_by_the_best_evidence_that_is_left() {
     assert_eq!(found(), (Anchor::Last, start, 4, 15));
 }
 
+/// Words of a payload are anybody's: one that is the position of a frame is no frame.
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn a_recovery_is_not_led_astray_by_a_payload_that_names_a_frame() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 20);
+    pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
+    fill(&pool, 10);
+    let (first, tenth, next) = (frame_of(&pool, 1), frame_of(&pool, 10), frame_of(&pool, 11));
+    damage(&pool, &tenth, 1);
+    let payload = pool.geometry().word_at(tenth.position + FRAME_HEADER_SIZE);
+    pool.memory().store(payload, first.position, Relaxed);
+    let kept = pool.examine().unwrap();
+    assert_eq!(kept.control.oldest, next.position);
+    assert_eq!(kept.newest_seq, 30);
+}
+
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn a_checkpoint_counts_only_with_the_frame_that_it_names() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 5);
+    append(&pool, &["6", "7"]);
+    fill(&pool, 2);
+    let found_with = |seq, named| {
+        let position = frame_of(&pool, named).position;
+        Checkpoint { position, seq }.store(pool.memory(), 0);
+        pool.examine().unwrap().anchor
+    };
+    assert_eq!(found_with(5, 5), Anchor::Checkpoint);
+    assert_eq!(found_with(4, 5), Anchor::Last, "another seq");
+    assert_eq!(found_with(6, 6), Anchor::Last, "not the end of a batch");
+}
+
 /// The position of a frame near the start, found without a control word.
 fn frame_of_position(pool: &Pool<HeapMemory>, seq: u64) -> u64 {
     let start = pool.geometry().first_position();
@@ -178,6 +220,21 @@ struct Durable {
     memory: HeapMemory,
     medium: HeapMemory,
     persisted: Cell<u64>,
+    /// What the medium had each time that something had been persisted.
+    media: RefCell<Vec<Vec<u8>>>,
+    keeps_media: bool,
+}
+
+impl Durable {
+    fn new(bytes: &[u8]) -> Durable {
+        Durable {
+            memory: HeapMemory::from_bytes(bytes),
+            medium: HeapMemory::from_bytes(bytes),
+            persisted: Cell::new(0),
+            media: RefCell::default(),
+            keeps_media: false,
+        }
+    }
 }
 
 impl Memory for Durable {
@@ -204,6 +261,9 @@ impl Memory for Durable {
             let value = self.memory.load(word, Relaxed);
             self.medium.store(word, value, Relaxed);
         }
+        if self.keeps_media {
+            self.media.borrow_mut().push(self.medium.to_bytes());
+        }
         Ok(())
     }
 
@@ -221,11 +281,7 @@ impl Memory for Durable {
 fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
     let whole = pool_with(Some(64));
     let bytes = whole.memory().to_bytes();
-    let memory = Durable {
-        memory: HeapMemory::from_bytes(&bytes),
-        medium: HeapMemory::from_bytes(&bytes),
-        persisted: Cell::new(0),
-    };
+    let memory = Durable::new(&bytes);
     let pool = Pool::attach(memory, *whole.header());
     let lock = HeapLock::default();
     let mut seq = 0;
@@ -358,6 +414,17 @@ impl WriterLock for TakenFirst<'_> {
 }
 
 #[test]
+fn a_pool_of_this_boot_is_opened_without_its_lock() {
+    let pool = pool_with(None);
+    fill(&pool, 3);
+    let memory = HeapMemory::from_bytes(&pool.memory().to_bytes());
+    let lock = TakenFirst(HeapLock::default(), &|| panic!("nobody has to be kept out"));
+    let recovery = Recovery::Write(&lock, LockWait::Forever);
+    let pool = Pool::open(memory, MIN_FILE_SIZE, BOOT_NOW, recovery).unwrap();
+    assert_eq!(pool.newest().unwrap().seq, 3);
+}
+
+#[test]
 fn of_two_who_would_recover_a_pool_the_second_leaves_it_as_it_is() {
     let crashed = pool_with(None);
     fill(&crashed, 3);
@@ -394,11 +461,7 @@ fn no_checkpoint_on_the_medium_is_beyond_what_a_recovery_kept() {
     let kept = frame_of(&pool, 4).position;
     pool.memory().store(LAST / WORD, kept, Relaxed);
     let bytes = pool.memory().to_bytes();
-    let memory = Durable {
-        memory: HeapMemory::from_bytes(&bytes),
-        medium: HeapMemory::from_bytes(&bytes),
-        persisted: Cell::new(0),
-    };
+    let memory = Durable::new(&bytes);
     let lock = HeapLock::default();
     let recovery = Recovery::Write(&lock, LockWait::Forever);
     let pool = Pool::open(memory, MIN_FILE_SIZE, 8, recovery).unwrap();
@@ -408,4 +471,53 @@ fn no_checkpoint_on_the_medium_is_beyond_what_a_recovery_kept() {
         found.map(|found| found.map(|found| found.position)),
         [Some(kept); 2]
     );
+}
+
+/// Whenever the power goes while a recovery is at work, the next one finds what this one went by, and gives no seq out
+/// that was given out before.
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn a_recovery_that_is_cut_off_leaves_what_it_went_by() {
+    // The newest checkpoint is in either slot.
+    for flushes in [1, 2] {
+        let pool = pool_with(Some(0));
+        for _ in 0..flushes {
+            fill(&pool, 5);
+            pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
+        }
+        fill(&pool, 5);
+        let newest = 5 * flushes + 5;
+        let torn = frame_of(&pool, newest - 1);
+        damage(&pool, &torn, 8);
+        let (anchor, _) = Checkpoint::newest(pool.memory());
+        let kept = frame_of(&pool, newest - 2);
+        pool.memory().store(LAST / WORD, 0, Relaxed);
+        let memory = Durable {
+            keeps_media: true,
+            ..Durable::new(&pool.memory().to_bytes())
+        };
+        let lock = HeapLock::default();
+        let pool = Pool::open(
+            memory,
+            MIN_FILE_SIZE,
+            8,
+            Recovery::Write(&lock, LockWait::Forever),
+        );
+        let pool = pool.unwrap();
+        assert_eq!(pool.newest().unwrap(), kept);
+        let media = pool.memory.media.borrow();
+        assert!(media.len() > 1);
+        for (i, medium) in media.iter().enumerate() {
+            let medium = HeapMemory::from_bytes(medium);
+            let found = Checkpoint::load_all(&medium);
+            assert!(found.contains(&anchor), "{flushes}, {i}: {found:?}");
+            let left = open(medium, 9).unwrap();
+            assert_eq!(left.newest().unwrap().seq, newest - 2);
+            assert_eq!(
+                append(&left, &["0"]).first_seq,
+                newest + 1,
+                "{flushes}, {i}"
+            );
+        }
+    }
 }
