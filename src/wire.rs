@@ -87,17 +87,28 @@ impl ListedPool {
 /// How many issues of one pool are listed. A pool of noise has millions, and more of them say nothing new. [DOCTOR-9]
 const LISTED_ISSUES: usize = 100;
 
-/// What a check of a pool found: `{"status":...,"last_good_seq":...,"issue_count":...,"issues":[...]}`.
+/// What a check of a pool found: `{"status":...,"last_good_seq":...,"sound":[...],"issue_count":...,"issues":[...]}`.
 #[derive(Debug, Serialize)]
 pub struct ReportBody {
     /// `ok` or `corrupt`.
     pub status: &'static str,
     /// The newest message up to which nothing is damaged.
     pub last_good_seq: Option<u64>,
+    /// The sound messages. [DOCTOR-22]
+    pub sound: Vec<SoundBody>,
     /// How many issues there are.
     pub issue_count: usize,
     /// The first of them.
     pub issues: Vec<IssueBody>,
+}
+
+/// Sound messages of a [`ReportBody`], with nothing wrong between the first and the last.
+#[derive(Debug, Serialize)]
+pub struct SoundBody {
+    /// The seq of the first one.
+    pub first: u64,
+    /// The seq of the last one.
+    pub last: u64,
 }
 
 /// An issue of a [`ReportBody`].
@@ -119,9 +130,14 @@ impl ReportBody {
     /// What is reported of this.
     pub fn new(report: &Report) -> ReportBody {
         let listed = report.issues.iter().take(LISTED_ISSUES);
+        let sound = report.sound.iter().map(|range| SoundBody {
+            first: *range.start(),
+            last: *range.end(),
+        });
         ReportBody {
             status: if report.is_corrupt() { "corrupt" } else { "ok" },
             last_good_seq: report.last_good_seq,
+            sound: sound.collect(),
             issue_count: report.issues.len(),
             issues: listed.map(IssueBody::new).collect(),
         }
@@ -326,6 +342,7 @@ mod tests {
         let json = |issues: Vec<Issue>| {
             let report = Report {
                 last_good_seq: Some(4),
+                sound: vec![1..=4, 6..=6],
                 issues,
                 ..Report::default()
             };
@@ -333,11 +350,11 @@ mod tests {
         };
         assert_eq!(
             json(vec![issue(5)]),
-            r#"{"status":"corrupt","last_good_seq":4,"issue_count":1,"issues":[{"code":"payload","message":"bad","seq":5}]}"#
+            r#"{"status":"corrupt","last_good_seq":4,"sound":[{"first":1,"last":4},{"first":6,"last":6}],"issue_count":1,"issues":[{"code":"payload","message":"bad","seq":5}]}"#
         );
         assert_eq!(
             json(Vec::new()),
-            r#"{"status":"ok","last_good_seq":4,"issue_count":0,"issues":[]}"#
+            r#"{"status":"ok","last_good_seq":4,"sound":[{"first":1,"last":4},{"first":6,"last":6}],"issue_count":0,"issues":[]}"#
         );
         let many = json((1..=101).map(issue).collect());
         assert!(many.contains(r#""issue_count":101"#));

@@ -9,7 +9,10 @@ use super::{Outcome, Stop, open, salvage};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
-use crate::wire::{IssueBody, ReportBody};
+use crate::wire::{IssueBody, ReportBody, SoundBody};
+
+/// How many ranges of sound messages are named to people.
+const LISTED_RANGES: usize = 8;
 
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
     if let (Some(pool), Some(out)) = (&args.pool, &args.salvage) {
@@ -159,14 +162,34 @@ impl Diagnosis {
         if unlisted > 0 {
             text += &format!("  and {unlisted} more\n");
         }
-        if let (true, Some(seq)) = (self.is_corrupt(), self.found.last_good_seq) {
-            text += &format!("  all messages up to {seq} are sound\n");
+        if self.is_corrupt() {
+            text += &sound_text(&self.found.sound);
         }
         let cyan = style::HINT;
         for hint in &self.remediation_hints {
             text += &format!("  {cyan}hint:{cyan:#} {}\n", visible(hint));
         }
         text
+    }
+}
+
+/// Which messages are sound, by the first ranges of them.
+fn sound_text(sound: &[SoundBody]) -> String {
+    let (listed, rest) = sound.split_at(sound.len().min(LISTED_RANGES));
+    let mut listed: Vec<String> = listed
+        .iter()
+        .map(|range| match range.first == range.last {
+            true => range.first.to_string(),
+            false => format!("{} to {}", range.first, range.last),
+        })
+        .collect();
+    if !rest.is_empty() {
+        listed.push(format!("{} more ranges", rest.len()));
+    }
+    match listed.split_last() {
+        None => "  no message is sound\n".to_owned(),
+        Some((only, [])) => format!("  sound: {only}\n"),
+        Some((last, others)) => format!("  sound: {} and {last}\n", others.join(", ")),
     }
 }
 

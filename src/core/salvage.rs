@@ -271,7 +271,7 @@ impl<M: Memory> Salvage<M> {
         let is_place = g.is_position(last) && near.contains(&last);
         let newest = is_place.then(|| self.header_at(last)).flatten();
         let intent = self.load(INTENT);
-        let is_claimed = (1..=2 * g.max_batch()).contains(&intent.saturating_sub(last));
+        let is_claimed = (WORD..=g.ring_size).contains(&intent.saturating_sub(last));
         Words {
             newest,
             last: is_place.then_some(last),

@@ -1,5 +1,6 @@
 //! Judges a pool: the single checker behind `doctor`, the tests and the torture run.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::{Error, ErrorKind, Result};
@@ -70,6 +71,9 @@ pub struct Report {
     pub messages: u64,
     /// The newest message up to which nothing is damaged, counted from the oldest; `None` if there is none.
     pub last_good_seq: Option<u64>,
+    /// The seqs of the messages that verified, in order: each range from one of them to another with nothing wrong
+    /// between.
+    pub sound: Vec<RangeInclusive<u64>>,
     /// Everything that is wrong.
     pub issues: Vec<Issue>,
     /// What to do about a file that does not open as a pool at all.
@@ -89,6 +93,14 @@ impl Report {
     /// Whether anything is damaged.
     pub fn is_corrupt(&self) -> bool {
         self.issues.iter().any(|issue| issue.code.is_damage())
+    }
+
+    fn note_sound(&mut self, seq: u64, is_in_range: bool) {
+        self.messages += 1;
+        match self.sound.last_mut().filter(|_| is_in_range) {
+            Some(range) => *range = *range.start()..=seq,
+            None => self.sound.push(seq..=seq),
+        }
     }
 
     fn note(&mut self, issue: Issue) {
@@ -174,10 +186,7 @@ impl<M: Memory> Pool<M> {
 
     fn verify_frames(&self, control: &Control, report: &mut Report) -> Result<()> {
         let mut frame = Frame::default();
-        let mut walk = Walk {
-            before: None,
-            damaged: false,
-        };
+        let mut walk = Walk::default();
         let mut position = control.oldest;
         while position <= control.last {
             match self.read_frame(position, control.last, &mut frame) {
@@ -192,6 +201,7 @@ impl<M: Memory> Pool<M> {
                 Ok(false) => {
                     position = self.control()?.oldest.max(position + WORD);
                     walk.before = None;
+                    walk.is_in_range = false;
                 }
                 Err(damage) => {
                     self.check_poison()?;
@@ -203,8 +213,8 @@ impl<M: Memory> Pool<M> {
                         ..issue_from(code_of(&damage), &damage)
                     });
                     walk = Walk {
-                        before: None,
                         damaged: true,
+                        ..Walk::default()
                     };
                     let end = control.last.saturating_add(WORD);
                     let next = self.resync(position + WORD..end, control.last);
@@ -222,14 +232,17 @@ impl<M: Memory> Pool<M> {
             .and_then(|before| break_between(before, header))
         {
             walk.damaged = true;
+            walk.is_in_range = false;
             report.note(self.issue_at(IssueCode::Frame, what, header));
         }
         if header.seq != 0 {
             if let Some(what) = bad_text(frame) {
                 walk.damaged = true;
+                walk.is_in_range = false;
                 report.note(self.issue_at(IssueCode::Payload, what, header));
             } else {
-                report.messages += 1;
+                report.note_sound(header.seq, walk.is_in_range);
+                walk.is_in_range = true;
                 if !walk.damaged {
                     report.last_good_seq = Some(header.seq);
                 }
@@ -338,9 +351,13 @@ impl<M: Memory> Pool<M> {
 }
 
 /// What a walk over the frames remembers.
+#[derive(Default)]
 struct Walk {
     before: Option<FrameHeader>,
+    /// Whether anything was wrong so far.
     damaged: bool,
+    /// Whether a sound message belongs to the last range of those.
+    is_in_range: bool,
 }
 
 fn break_between(before: &FrameHeader, next: &FrameHeader) -> Option<&'static str> {

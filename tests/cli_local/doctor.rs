@@ -25,7 +25,7 @@ fn a_sound_pool_is_ok() {
     let report = place.run("doctor p").json()["reports"][0].clone();
     let expected = json!({
         "pool_ref": "p", "path": place.file("p.plasmite"), "status": "ok", "last_good_seq": 3,
-        "issue_count": 0, "issues": [], "remediation_hints": [],
+        "sound": [{"first": 1, "last": 3}], "issue_count": 0, "issues": [], "remediation_hints": [],
     });
     assert_eq!(report, expected);
     assert_eq!(place.run("doctor p --json").json()["reports"][0], expected);
@@ -51,6 +51,10 @@ fn damage_is_found_and_located() {
     assert_eq!(
         (&report["status"], &report["last_good_seq"]),
         (&json!("corrupt"), &json!(1))
+    );
+    assert_eq!(
+        report["sound"],
+        json!([{"first": 1, "last": 1}, {"first": 3, "last": 3}])
     );
     assert_eq!(report["issues"][0]["seq"], 2, "{report}");
     assert!(

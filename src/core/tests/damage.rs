@@ -91,6 +91,7 @@ fn damage_is_reported_where_it_is_and_the_rest_stays_readable() {
     let report = pool.verify(|| u64::MAX).unwrap();
     assert_eq!(report.last_good_seq, Some(9));
     assert_eq!(report.messages, 29);
+    assert_eq!(report.sound, [1..=9, 11..=30]);
     assert_eq!(report.issues.len(), 1);
     assert_eq!(report.issues[0].seq, Some(10));
 }
@@ -150,6 +151,7 @@ fn a_frame_that_does_not_follow_the_one_before_is_told_to_who_checks_and_who_rea
         let offset = pool.geometry().offset_at(newest.position);
         assert_eq!(issue.offset, Some(offset));
         assert_eq!((report.messages, report.last_good_seq), (10, Some(9)));
+        assert_eq!(report.sound, [1..=9, header.seq..=header.seq]);
         let mut cursor = at_end;
         let read = cursor.next(&pool, &mut Frame::default());
         if header.link != newest.link || header.seq > newest.seq {
@@ -206,6 +208,7 @@ fn a_damaged_frame_header_is_named_by_the_seq_that_should_be_there() {
     assert_eq!((issue.code, issue.seq), (IssueCode::Frame, Some(10)));
     assert_eq!(issue.offset, Some(pool.geometry().offset_at(hurt.position)));
     assert_eq!((report.messages, report.last_good_seq), (29, Some(9)));
+    assert_eq!(report.sound, [1..=9, 11..=30]);
     let error = get(&pool, 10).unwrap_err();
     assert_eq!(
         (error.kind(), error.seq_value()),
@@ -393,6 +396,7 @@ fn a_check_tells_of_text_that_is_not_what_a_message_has() {
         ]
     );
     assert_eq!((report.messages, report.last_good_seq), (3, Some(2)));
+    assert_eq!(report.sound, [1..=2, 6..=6]);
 }
 
 /// Where slot number `seq` of an index of 128 is, in words.

@@ -350,6 +350,9 @@ fn what_a_recovery_did_not_keep_is_not_retained() {
     // A word that was moved up from where the run begins takes nothing away.
     set(&mut bytes, OLDEST, at_seq(&pool, 7).position);
     assert_eq!(found(&bytes).0, [5, 6, 7, 8, 9]);
+    // Without a recovery there was no reason not to keep the others.
+    set(&mut bytes, GENERATION, 0);
+    assert_eq!(found(&bytes).0, [1, 2, 3, 5, 6, 7, 8, 9]);
 }
 
 #[test]
@@ -488,6 +491,28 @@ fn a_last_that_nothing_bears_out_is_believed_unless_the_index_knows_better() {
         assert_eq!(seen, (1..=20).collect::<Vec<u64>>());
         assert_eq!(search.losses.len(), (slots == 0) as usize);
         assert_eq!(search.assumed.len(), (slots > 0) as usize);
+    }
+}
+
+#[test]
+fn a_last_that_no_frame_can_be_at_says_nothing() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 20);
+    let mut bytes = pool.memory().to_bytes();
+    let g = pool.geometry();
+    let end = at_seq(&pool, 20).position;
+    bytes[offset(&pool, 20) + 9] ^= 1;
+    for wrong in [end + 4, end + g.ring_size + 8, 1 << 40, end - g.ring_size] {
+        set(&mut bytes, LAST, wrong);
+        set(&mut bytes, INTENT, wrong + 64);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, (1..=19).collect::<Vec<u64>>(), "{wrong}");
+        assert_eq!(
+            (search.losses.len(), search.assumed.len()),
+            (0, 1),
+            "{wrong}"
+        );
+        assert!(search.assumed[0].contains("message 19 was the newest"));
     }
 }
 
