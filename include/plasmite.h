@@ -462,7 +462,8 @@ int plsm_pool_list_json(const struct plsm_client_t *client,
                         struct plsm_error_t **err);
 
 // Checks a whole pool, damaged or not, as one JSON object: `status`, `ok` or `corrupt`, `last_good_seq`, up to which all
-// is sound, `issue_count` and the first `issues`. Damage is no error of this call. Free it with `plsm_buf_free`.
+// is sound, all ranges of `sound` messages, `issue_count` and the first `issues`. Damage is no error of this call. Free it
+// with `plsm_buf_free`.
 //
 // # Safety
 //
