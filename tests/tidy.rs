@@ -284,6 +284,16 @@ const COMMON: [&str; 2] = ["error", "json"];
 /// Who else uses what of the core, and why. The API is the one adapter over storage; what is above uses the API.
 const CORE_USERS: &[(&str, &str, &str)] = &[
     (
+        "api/archive/import.rs",
+        "geometry",
+        "the size of a pool that would take the messages of an archive",
+    ),
+    (
+        "api/archive/reader.rs",
+        "geometry",
+        "whether an archive's pool is possible, and the longest line it could give",
+    ),
+    (
         "api/batch.rs",
         "frame",
         "an `Entry` is how messages are handed to an append",

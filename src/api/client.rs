@@ -90,6 +90,18 @@ impl Client {
     }
 
     fn create_at(&self, pool: &PoolRef, path: &Path, options: CreateOptions) -> Result<Pool> {
+        self.create_filled(pool, path, options, now_nanos(), |_| Ok(()))
+    }
+
+    /// Makes a pool that `fill` has filled before it gets its name. If `fill` fails there is none.
+    fn create_filled(
+        &self,
+        pool: &PoolRef,
+        path: &Path,
+        options: CreateOptions,
+        created: u64,
+        fill: impl FnOnce(&MappedFile) -> Result<()>,
+    ) -> Result<Pool> {
         let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
         let geometry = Geometry::for_file(size, options.index_capacity)?;
         if path.parent() == Some(&self.dir) {
@@ -97,20 +109,37 @@ impl Client {
         }
         let header = Header {
             uuid: random_uuid()?,
-            created: now_nanos(),
+            created,
             geometry,
         };
         let file = create(path, size, |file| {
             refuse_unfit(file)?;
             let boot = boot_word(file.file())?.unwrap_or(0);
             CorePool::format(file, &header, boot);
-            Ok(())
+            fill(file)
         })
         .map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => already_exists(pool, path),
             _ => error,
         })?;
         open_file(file, pool, path, LOCK_WAIT)
+    }
+
+    /// As [`create_filled`](Client::create_filled), filled with messages. None of them may be older than the pool, so
+    /// the pool takes over when it was `created`.
+    pub(super) fn create_with(
+        &self,
+        pool: &PoolRef,
+        path: &Path,
+        options: CreateOptions,
+        created: Timestamp,
+        fill: impl FnOnce(&Pool) -> Result<()>,
+    ) -> Result<Pool> {
+        self.create_filled(pool, path, options, created.as_nanos(), |file| {
+            let draft = open_file(file.clone(), pool, path, LOCK_WAIT)?;
+            fill(&draft)?;
+            draft.flush()
+        })
     }
 
     /// Opens a pool to read and write.
@@ -447,7 +476,7 @@ fn no_such_pool(pool: &PoolRef, path: &Path) -> Error {
         .path(path)
 }
 
-fn already_exists(pool: &PoolRef, path: &Path) -> Error {
+pub(super) fn already_exists(pool: &PoolRef, path: &Path) -> Error {
     let argument = pool.as_argument();
     let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     let (message, hint) = match is_file {

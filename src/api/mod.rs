@@ -1,5 +1,6 @@
 //! The public Rust surface: [`Client`], [`Pool`], [`Tail`], [`Message`].
 
+mod archive;
 mod batch;
 mod client;
 mod message;
@@ -7,6 +8,7 @@ mod pool;
 mod pool_ref;
 mod tail;
 
+pub use archive::{Dropped, Exported, ImportOptions, Imported};
 pub use batch::{Batch, Tags};
 #[cfg(feature = "serve")]
 pub(crate) use client::PoolFile;

@@ -93,7 +93,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, list, describe and delete pools
+    /// Create, list, describe, delete, export and import pools
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Append messages to a pool
@@ -130,6 +130,12 @@ pub(crate) enum PoolCommand {
     /// Delete pools and all that is in them
     #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
     Delete(DeleteArgs),
+    /// Write all messages of a pool to an archive
+    #[command(after_help = EXPORT_NOTES)]
+    Export(ExportArgs),
+    /// Make a pool out of an archive
+    #[command(after_help = IMPORT_NOTES)]
+    Import(ImportArgs),
 }
 
 /// `--json`, for commands with one result.
@@ -196,6 +202,58 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteFlags,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// Where the archive goes; without it, or with '-', to standard output
+    pub(crate) file: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+const EXPORT_NOTES: &str = "\
+An archive is JSON Lines: a header, each message as `follow --jsonl` prints it,
+and checksums over all of it. FILE is there once it is complete.
+Writers may go on meanwhile; what they append later is not in it.
+
+Examples:
+  plasmite pool export chat chat.jsonl
+  plasmite pool export chat | gzip > chat.jsonl.gz
+  jq -c 'select(.seq)' chat.jsonl                    the messages alone";
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The name of the new pool, or its path
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The archive; without it, or with '-', from standard input
+    pub(crate) file: Option<PathBuf>,
+    /// Size of the new file: bytes, or with K, M or G [default: that of the exported pool]
+    #[arg(long, value_name = "S", value_parser = parse_size, allow_hyphen_values = true)]
+    pub(crate) size: Option<u64>,
+    /// Slots of the index that finds messages by number; 0 for none [default: as in the exported pool]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
+    pub(crate) index_capacity: Option<u64>,
+    /// If not all messages fit, leave out the oldest
+    #[arg(long)]
+    pub(crate) drop_oldest: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+const IMPORT_NOTES: &str = "\
+Numbers, times, tags and data stay as they were. The pool is there once the
+archive was read to its end and found unaltered.
+
+Examples:
+  plasmite pool import chat chat.jsonl
+  plasmite pool import chat-2 chat.jsonl --size 64M
+  gunzip -c chat.jsonl.gz | plasmite pool import chat";
 
 #[derive(Debug, Args)]
 pub(crate) struct FeedArgs {

@@ -18,8 +18,7 @@ const NAME_IN_TEMPORARY: usize = 200;
 
 /// Creates a file of `size` bytes, all allocated, lets `init` fill it, makes it durable, and only then names it `path`.
 ///
-/// The umask decides who may use it. Until `init` has returned the file has no name, so `init` must not
-/// [`check`](Memory::check) it.
+/// The umask decides who may use it. Until `init` has returned the file has no name, so nobody else finds it.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -65,6 +65,8 @@ struct Shared {
     identity: FileIdentity,
     /// Where its name is; not known before it has one.
     place: OnceLock<Place>,
+    /// Whether it has had a name yet. A file that never had one cannot have lost it.
+    named: AtomicBool,
     asked: AtomicU64,
 }
 
@@ -122,6 +124,7 @@ impl MappedFile {
                     inode: metadata.ino(),
                 },
                 place: OnceLock::new(),
+                named: AtomicBool::new(false),
                 asked: AtomicU64::new(0),
             }),
         })
@@ -132,6 +135,7 @@ impl MappedFile {
         if let Some(place) = Place::of(path)? {
             self.shared.place.get_or_init(|| place);
         }
+        self.shared.named.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -293,7 +297,8 @@ impl Shared {
             .metadata()
             .map_err(|e| os_error("inspect", &self.path, e))?;
         let is_elsewhere = |place: &Place| !place.may_hold(self.identity);
-        if found.nlink() == 0 || self.place.get().is_some_and(is_elsewhere) {
+        let had_name = self.named.load(Ordering::Relaxed);
+        if (had_name && found.nlink() == 0) || self.place.get().is_some_and(is_elsewhere) {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(

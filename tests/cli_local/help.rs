@@ -11,6 +11,8 @@ fn help_is_as_it_was_reviewed() {
         "pool list",
         "pool info",
         "pool delete",
+        "pool export",
+        "pool import",
         "feed",
         "fetch",
         "follow",
