@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build library test test-variants test-large lint no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench tails schemathesis browser doc deny setup install clean
+.PHONY: help build library test test-variants test-large lint check-systems no-network demo crash torture conformance conformance-selftest conformance-reference conformance-lock loom loom-deep loom-mutants fuzz mutants miri asan verify bench bench-growth bench-peers instructions tails schemathesis browser doc deny setup install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,19 +24,27 @@ test: no-network ## run the test suite
 # The suite with what nothing may depend on taken away: wake-ups, the index, a truthful index. Servers and their clients
 # find messages by the same calls as the rest, and are run where they sleep and wake.
 ON_POOLS = --lib --test api --test cli_local --test crash --test faults --test model --test torture
+NOT_ON_POOLS = $(addprefix --skip ,completion:: help:: manual:: narrow:: progress:: tap::)
 test-variants: ## the tests that work on pools, without wake-ups, without an index, and with an index of noise
-	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve
-	$(CARGO) test --features internals,no-index $(ON_POOLS)
-	$(CARGO) test --features internals,noisy-index $(ON_POOLS)
+	$(CARGO) test --features internals,no-wake $(ON_POOLS) --test remote --test serve -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,no-index $(ON_POOLS) -- $(NOT_ON_POOLS)
+	$(CARGO) test --features internals,noisy-index $(ON_POOLS) -- $(NOT_ON_POOLS)
 
 test-large: ## a follower of a pool of 1 GiB, optimised
 	$(CARGO) test --profile torture --features internals --test faults -- --ignored
 
 lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path benches/peers/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --features internals -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --features internals
+
+check-systems: ## compile for systems that no test runs on: macOS, FreeBSD, and what there is for Windows (needs rustup)
+	rustup target add aarch64-apple-darwin x86_64-unknown-freebsd x86_64-pc-windows-gnu
+	$(CARGO) clippy --no-default-features --features cli --target aarch64-apple-darwin -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-unknown-freebsd -- -D warnings
+	$(CARGO) clippy --no-default-features --target x86_64-pc-windows-gnu -- -D warnings
 
 no-network: ## check that the library alone needs no network, async or command-line crate
 	scripts/no-network.sh
@@ -95,8 +103,18 @@ asan: ## unit, fault and torture tests with AddressSanitizer (needs nightly)
 verify: ## the bounded form of every check of what the specification promises; docs/verification.md says what each reaches
 	scripts/verify.sh
 
-bench: ## measure against the floors of this machine, and write target/bench/report.json
-	$(CARGO) bench --bench ratios --features internals
+# ARGS: names of rows, --quick for a glance, --no-fail, and --docs, which puts the page of a whole run into docs.
+bench: ## measure against the floors of this machine, with plots of growth; a table here, JSON and a page in target/bench
+	$(CARGO) bench --bench ratios --features internals -- $(ARGS)
+
+bench-growth: ## the part of it that looks at how things grow
+	$(CARGO) bench --bench ratios --features internals -- growth $(ARGS)
+
+bench-peers: ## measure beside a locked file, SQLite, and Redis if it is there (`make setup` installs it)
+	$(CARGO) run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir "$(TARGET)/peers" -- $(ARGS)
+
+instructions: ## count the instructions of the hot paths by callgrind, and compare; ARGS=--renew keeps the new counts
+	$(CARGO) bench --bench instructions --no-default-features -- $(ARGS)
 
 tails: ## a thousand tails on one server: are they complete, how late, and at what cost
 	$(CARGO) bench --profile torture --bench tails
@@ -114,12 +132,19 @@ doc: ## build the documentation of the Rust API
 deny: ## licences, bans and sources of the dependencies (needs `make setup`)
 	$(CARGO) deny check licenses bans sources
 
+# `bench-peers` starts a Redis of its own, and `instructions` needs valgrind. RUNLEVEL keeps Debian from starting a server.
+DEBIAN = redis-server valgrind
 setup: ## install the tools that only some targets need
 	$(CARGO) install --locked cargo-deny cargo-fuzz cargo-mutants
+	@if command -v redis-server >/dev/null && command -v valgrind >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+		$(if $(filter 0,$(shell id -u)),,sudo) env RUNLEVEL=1 apt-get install --yes --no-install-recommends $(DEBIAN); \
+	else echo 'no apt-get here: install $(DEBIAN) by other means'; fi
 
-install: build ## install plasmite and pls, and the library with its header, below PREFIX=/usr/local
+install: build ## install plasmite and pls, their manual and completions, and the library with its header, below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TARGET)/release/plasmite $(TARGET)/release/pls $(DESTDIR)$(PREFIX)/bin
+	DESTDIR=$(DESTDIR) scripts/install-docs.sh $(PREFIX)
 	DESTDIR=$(DESTDIR) scripts/install-library.sh $(PREFIX)
 
 clean: ## remove everything that was built

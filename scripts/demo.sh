@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A first run on real input: the build messages of this very project go through a pool, and a second process follows
-# them through a filter while the first still writes. Leaves nothing behind.
+# A first run on real input: a build is tapped; then the build messages of this very project go through a pool, and a
+# second process follows them through a filter while the first still writes. Leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,9 +15,27 @@ cleanup() {
 }
 trap cleanup EXIT
 
-say "1. Building plasmite"
+say "Building plasmite"
 cargo build --quiet
 pls=${CARGO_TARGET_DIR:-$PWD/target}/debug/pls
+
+say "1. Tapping the build of a small crate: what cargo prints comes through, and goes into a pool named tapped"
+cargo new --quiet --vcs none "$work/hello"
+tap() {
+    "$pls" tap tapped --create -- cargo build --offline \
+        --manifest-path "$work/hello/Cargo.toml" --target-dir "$work/hello/target" 2>&1
+}
+tapped() { "$pls" follow tapped --no-follow --data-only --where ".data.kind == \"$1\""; }
+tap | tee "$work/shown" | sed 's/^/   /'
+echo 'fn main() { greet() }' >"$work/hello/src/main.rs"
+code=0
+tap >>"$work/shown" || code=$?
+lines=$(tapped line | wc -l)
+echo "   Once more with a mistake in it: exit code $code. Both builds in the pool: $lines lines, and how they ended:"
+tapped exit | tee "$work/ends" | sed 's/^/   /'
+[ "$(tapped start | wc -l)" -eq 2 ] && [ "$lines" -gt 2 ] && [ "$lines" -eq "$(wc -l <"$work/shown")" ]
+[ "$(sed 's/,"elapsed_ms".*//' "$work/ends" | paste -sd ' ')" = "{\"kind\":\"exit\",\"code\":0 {\"kind\":\"exit\",\"code\":$code" ]
+[ "$code" -eq 101 ]
 
 say "2. Creating a pool of 8 MiB, named build"
 "$pls" pool create build --size 8M >/dev/null
@@ -53,4 +71,4 @@ say "6. Fetching message 1"
 say "7. Checking every byte of the pool"
 "$pls" doctor build | sed 's/^/   /'
 
-say "Done: $fed messages fed, $seen followed, 1 fetched, the pool is sound. Nothing is left behind."
+say "Done: two builds tapped, $fed messages fed, $seen followed, 1 fetched, the pool is sound. Nothing is left behind."

@@ -53,6 +53,7 @@ const INSTEAD: [(&str, &str, &str); 3] = [
 
 /// Stands in for cargo, so that no test builds: `make demo` does that. Two messages of the form that a build prints.
 const CARGO: &str = r#"#!/bin/sh
+[ "$*" = "test" ] && exec echo 'test result: ok'
 [ "$*" = "build --message-format json" ] || exit 1
 echo '{"reason":"compiler-artifact","target":{"name":"core"}}'
 echo '{"reason":"build-finished","success":true}'

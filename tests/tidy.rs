@@ -102,6 +102,11 @@ const RULES: &[Rule] = &[
         broken: ("platform/fork.rs", "fn f() { unsafe { g() } }"),
     },
     Rule {
+        name: "what is of one operating system is in the platform",
+        judge: systems_are_for_the_platform,
+        broken: ("api/client.rs", "use std::os::unix::fs::MetadataExt;"),
+    },
+    Rule {
         name: "no slice and no reference points into shared memory",
         judge: nothing_shared_is_lent,
         broken: (
@@ -166,6 +171,13 @@ fn no_exception_outlives_its_reason() {
             find(path).is_some_and(|s| s.has_call("store")),
             "{path} stores nothing"
         );
+    }
+    for (path, _) in OF_ONE_SYSTEM {
+        let uses = find(path).is_some_and(|source| {
+            let mut paths = source.paths.iter();
+            paths.any(|(_, path)| is_of_one_system(path))
+        });
+        assert!(uses, "{path} is the same on all systems by now");
     }
     for (path, lines, _) in LONG_FILES {
         let found = find(path).map_or(0, |source| source.text.lines().count());
@@ -286,13 +298,38 @@ const CORE_USERS: &[(&str, &str, &str)] = &[
     (
         "api/archive/import.rs",
         "geometry",
-        "the size of a pool that would take the messages of an archive",
+        "the new pool's dimensions",
     ),
     (
         "api/archive/reader.rs",
         "geometry",
         "whether an archive's pool is possible, and the longest line it could give",
     ),
+    (
+        "api/draft.rs",
+        "frame",
+        "an `Entry` is how messages are handed to an append",
+    ),
+    (
+        "api/draft.rs",
+        "geometry",
+        "the dimensions of what is filled",
+    ),
+    ("api/draft.rs", "header", "a new pool's identity"),
+    ("api/draft.rs", "pool", "formatting and filling"),
+    ("api/fill.rs", "frame", "an `Entry` is what is filled in"),
+    (
+        "api/fill.rs",
+        "geometry",
+        "the size of a pool that would take all messages",
+    ),
+    (
+        "api/salvage.rs",
+        "geometry",
+        "the new pool has the dimensions of the old one",
+    ),
+    ("api/salvage.rs", "salvage", "what is adapted"),
+    ("api/mod.rs", "salvage", "hands the manifest's types on"),
     (
         "api/batch.rs",
         "frame",
@@ -303,14 +340,18 @@ const CORE_USERS: &[(&str, &str, &str)] = &[
         "geometry",
         "a new pool's dimensions, from what was asked for",
     ),
-    ("api/client.rs", "header", "a new pool's identity"),
+    (
+        "api/client.rs",
+        "header",
+        "what to say of a file that is no pool",
+    ),
     (
         "api/client.rs",
         "layout",
         "default size, header size, and where the bell's two words are",
     ),
     ("api/client.rs", "memory", "how long to wait for the lock"),
-    ("api/client.rs", "pool", "opening, formatting and deleting"),
+    ("api/client.rs", "pool", "opening and deleting"),
     (
         "api/client.rs",
         "verify",
@@ -353,10 +394,12 @@ fn outer_layers_use_the_core_as_listed(source: &Source) -> Vec<String> {
 }
 
 fn remote_is_a_client(source: &Source) -> Vec<String> {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 8] = [
         "api",
         "wire",
         "policy",
+        // Who may use the file that a token is in.
+        "platform",
         "remote",
         "Error",
         "ErrorKind",
@@ -541,6 +584,32 @@ fn unsafe_is_explained(source: &Source) -> Vec<String> {
             "0: {blocks} unsafe blocks and {reasons} SAFETY comments"
         )],
     }
+}
+
+/// Who beside the platform names what only one kind of system has, and why.
+const OF_ONE_SYSTEM: &[(&str, &str)] = &[];
+
+fn systems_are_for_the_platform(source: &Source) -> Vec<String> {
+    let is_listed = OF_ONE_SYSTEM.iter().any(|(path, _)| *path == source.path);
+    if source.is_in("platform/") || source.is_test() || is_listed {
+        return vec![];
+    }
+    let mut found: Vec<String> = source
+        .paths
+        .iter()
+        .filter(|(_, path)| is_of_one_system(path))
+        .map(describe)
+        .collect();
+    found.extend(source.idents(&["target_os", "target_vendor", "unix", "windows"]));
+    found
+}
+
+fn is_of_one_system(path: &[String]) -> bool {
+    const CRATES: [&str; 3] = ["libc", "rustix", "signal_hook"];
+    let begins = |start: &[&str]| path.iter().take(start.len()).eq(start);
+    CRATES.contains(&path[0].as_str())
+        || begins(&["std", "os"])
+        || begins(&["tokio", "signal", "unix"])
 }
 
 fn nothing_shared_is_lent(source: &Source) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The command line: `feed` against a scan, a copy and a checksum, `follow` against `cat`.
+//! The command line: `feed` against a scan, a copy and a checksum, `follow` against `cat`, a start against `true`.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -6,42 +6,95 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use plasmite::{Client, CreateOptions, Pool, PoolRef};
+use plasmite::{Durability, Pool, Tags};
 
+use crate::api::create_pool;
 use crate::floor::{Ring, scan};
 use crate::records::{Records, Spacing};
-use crate::report::Report;
+use crate::report::{Bar, Report, Row};
 use crate::settings::{Result, Settings};
-use crate::timing::{best_of, per_operation};
+use crate::timing::{Best, best_of, per_operation};
 
-const FEED: &str = "feed, compact lines";
-const FEED_SPACED: &str = "feed, lines as json.dumps writes";
-const FOLLOW: &str = "follow --no-follow | cat";
+const FEEDS: [Feed; 3] = [
+    Feed {
+        name: "feed from a file, receipts",
+        spacing: Spacing::Compact,
+        quiet: false,
+        bar: 3.0,
+    },
+    Feed {
+        name: "feed from a file, -q",
+        spacing: Spacing::Compact,
+        quiet: true,
+        bar: 2.0,
+    },
+    Feed {
+        name: "feed from a file, spaced as json.dumps does",
+        spacing: Spacing::Dumps,
+        quiet: false,
+        bar: 3.0,
+    },
+];
 
-const FEED_BAR: f64 = 8.0;
-const FOLLOW_BAR: f64 = 6.0;
+const FOLLOWS: [Follow; 3] = [
+    Follow {
+        name: "follow --no-follow | cat",
+        filter: &[],
+        bar: Some(Bar::RatioAtMost(3.0)),
+    },
+    Follow {
+        name: "follow --no-follow --tag T | cat",
+        filter: &["--tag", TAG],
+        bar: None,
+    },
+    Follow {
+        name: "follow --no-follow --where | cat",
+        filter: &["--where", ".data.level == \"error\""],
+        bar: None,
+    },
+];
+
+const START: &str = "start-up of fetch, against true";
+/// What a start may take beyond twice that of `true`, in milliseconds.
+const START_EXTRA: f64 = 2.0;
+const STARTS: u64 = 20;
+
+/// What every message that is followed carries.
+const TAG: &str = "bench";
 const ROUNDS: u64 = 5;
 
-/// Measures the rows of the command line: wall time of the processes, in nanoseconds per message.
+/// How lines are fed.
+struct Feed {
+    name: &'static str,
+    spacing: Spacing,
+    quiet: bool,
+    bar: f64,
+}
+
+/// How a pool is followed.
+struct Follow {
+    name: &'static str,
+    filter: &'static [&'static str],
+    bar: Option<Bar>,
+}
+
+/// Measures the rows of the command line: wall time of the processes.
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> Result<()> {
-    feed(settings, report, FEED, Spacing::Compact)?;
-    feed(settings, report, FEED_SPACED, Spacing::Dumps)?;
-    follow(settings, report)
+    for how in &FEEDS {
+        feed(settings, report, how)?;
+    }
+    follow(settings, report)?;
+    start(settings, report)
 }
 
 /// 256 MiB of lines into a pool of 64 MiB.
-fn feed(
-    settings: &Settings,
-    report: &mut Report,
-    name: &'static str,
-    spacing: Spacing,
-) -> Result<()> {
-    if !settings.wants(&[name]) {
+fn feed(settings: &Settings, report: &mut Report, how: &Feed) -> Result<()> {
+    if !settings.wants(&[how.name]) {
         return Ok(());
     }
     let count = settings.amount(1 << 18, 1 << 15);
     let lines = settings.data_dir().join("lines.jsonl");
-    Records::new().write_lines(&lines, count, spacing)?;
+    Records::new().write_lines(&lines, count, how.spacing)?;
     let size = settings.amount(64 << 20, 16 << 20);
     let pool = create_pool(settings, "feed", size)?;
     let floor = RefCell::new(FeedFloor::new(settings, &lines, &pool)?);
@@ -50,18 +103,19 @@ fn feed(
         || per_operation(count, || floor.borrow_mut().run()),
         || {
             let before = newest(&pool)?;
-            let cost = per_operation(count, || feed_file(settings, &lines))?;
+            let cost = per_operation(count, || feed_file(settings, &lines, how.quiet))?;
             expect(newest(&pool)? - before, count)?;
             Ok(cost)
         },
     )?;
-    report.add(name, "ns/message", best, Some(FEED_BAR));
+    report.add(Row::new(how.name, "ns/message", best).bar(Bar::RatioAtMost(how.bar)));
     remove(&pool, &[&lines, &ring_path(settings)])
 }
 
-fn feed_file(settings: &Settings, lines: &Path) -> Result<()> {
+fn feed_file(settings: &Settings, lines: &Path, quiet: bool) -> Result<()> {
     let status = plasmite(settings)
         .args(["feed", "feed"])
+        .args(quiet.then_some("-q"))
         .stdin(File::open(lines)?)
         .stdout(Stdio::null())
         .status()?;
@@ -116,9 +170,9 @@ fn ring_path(settings: &Settings) -> PathBuf {
     settings.data_dir().join("feed.ring")
 }
 
-/// 512 MiB of envelopes, through a pipe.
+/// 512 MiB of envelopes, through a pipe. All messages have the tag, and one of five the level.
 fn follow(settings: &Settings, report: &mut Report) -> Result<()> {
-    if !settings.wants(&[FOLLOW]) {
+    if !settings.wants(&FOLLOWS.map(|how| how.name)) {
         return Ok(());
     }
     let bytes = settings.amount(512 << 20, 64 << 20);
@@ -131,7 +185,7 @@ fn follow(settings: &Settings, report: &mut Report) -> Result<()> {
     let count = bytes / 1115;
     Records::new().write_lines(&lines, count, Spacing::Compact)?;
     let fed = plasmite(settings)
-        .args(["feed", "follow", "-q"])
+        .args(["feed", "follow", "-q", "--tag", TAG])
         .stdin(File::open(&lines)?)
         .status()?;
     succeeded("feed", fed)?;
@@ -142,15 +196,19 @@ fn follow(settings: &Settings, report: &mut Report) -> Result<()> {
     File::open(&envelopes)?.sync_all()?;
     expect(newest(&pool)?, count)?;
     expect(count_lines(&envelopes)?, count)?;
-
-    let mut cat = Command::new("cat");
-    cat.arg(&envelopes);
-    let best = best_of(
-        ROUNDS,
-        || per_operation(count, || pipe_to_cat(&mut cat)),
-        || per_operation(count, || pipe_to_cat(&mut follow_command(settings))),
-    )?;
-    report.add(FOLLOW, "ns/message", best, Some(FOLLOW_BAR));
+    for how in FOLLOWS.iter().filter(|how| settings.wants(&[how.name])) {
+        let mut cat = Command::new("cat");
+        cat.arg(&envelopes);
+        let mut followed = follow_command(settings);
+        followed.args(how.filter);
+        let best = best_of(
+            ROUNDS,
+            || per_operation(count, || pipe_to_cat(&mut cat)),
+            || per_operation(count, || pipe_to_cat(&mut followed)),
+        )?;
+        let row = Row::new(how.name, "ns/message", best);
+        report.add(how.bar.into_iter().fold(row, Row::bar));
+    }
     remove(&pool, &[&lines, &envelopes])
 }
 
@@ -174,18 +232,44 @@ fn pipe_to_cat(source: &mut Command) -> Result<()> {
     succeeded("cat", cat)
 }
 
-fn plasmite(settings: &Settings) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plasmite"));
-    command.arg("--dir").arg(settings.data_dir());
-    command
+/// From nothing to the end of a process that prints one message. The bar is twice what `true` takes and 2 ms more.
+fn start(settings: &Settings, report: &mut Report) -> Result<()> {
+    if !settings.wants(&[START]) {
+        return Ok(());
+    }
+    let pool = create_pool(settings, "start", 1 << 20)?;
+    let record = Records::new().take(1)?.remove(0);
+    pool.append_json(&record, &Tags::none(), Durability::Fast)?;
+    let mut fetch = plasmite(settings);
+    fetch.args(["fetch", "start", "1"]);
+    let best = best_of(
+        settings.amount(20, 5),
+        || time_starts(&mut Command::new("/bin/true")),
+        || time_starts(&mut fetch),
+    )?;
+    let [floor, product] = [best.floor, best.product].map(|nanos| nanos / 1e6);
+    let bar = Bar::RatioAtMost((2.0 * floor + START_EXTRA) / floor);
+    report.add(Row::new(START, "ms", Best { floor, product }).bar(bar));
+    remove(&pool, &[])
 }
 
-fn create_pool(settings: &Settings, name: &str, size: u64) -> Result<Pool> {
-    let options = CreateOptions {
-        size_bytes: Some(size),
-        ..CreateOptions::default()
-    };
-    Ok(Client::new(settings.data_dir()).create_pool(&PoolRef::parse(name)?, options)?)
+fn time_starts(command: &mut Command) -> Result<f64> {
+    command.stdout(Stdio::null());
+    per_operation(STARTS, || {
+        (0..STARTS).try_for_each(|_| succeeded("the process that was started", command.status()?))
+    })
+}
+
+/// The program, told where the pools of this run are.
+pub(crate) fn plasmite(settings: &Settings) -> Command {
+    plasmite_in(settings.data_dir())
+}
+
+/// The program, told where its pools are.
+pub(crate) fn plasmite_in(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plasmite"));
+    command.arg("--dir").arg(dir);
+    command
 }
 
 fn newest(pool: &Pool) -> Result<u64> {
@@ -205,7 +289,8 @@ fn expect(found: u64, wanted: u64) -> Result<()> {
     }
 }
 
-fn succeeded(what: &str, status: ExitStatus) -> Result<()> {
+/// Fails if the process did.
+pub(crate) fn succeeded(what: &str, status: ExitStatus) -> Result<()> {
     if status.success() {
         Ok(())
     } else {

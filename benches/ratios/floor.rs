@@ -65,6 +65,16 @@ impl Ring {
         black_box((header, crc32c::crc32c(buffer)));
     }
 
+    /// Goes on at this byte.
+    pub(crate) fn seek(&mut self, at: usize) {
+        self.at = at.next_multiple_of(8) % self.map.len();
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
     fn copy_in(&mut self, bytes: &[u8]) {
         let to_wrap = bytes.len().min(self.map.len() - self.at);
         let (first, rest) = bytes.split_at(to_wrap);

@@ -3,28 +3,42 @@
 //! Machines differ, and so do two minutes on one machine. So each row measures its floor and the product in turns
 //! and keeps the best of each: noise meets both alike, and only their ratio is judged.
 //!
-//! `cargo bench --bench ratios -- [--no-fail] [--quick] [NAME]...` prints a table, writes
-//! `target/bench/report.json`, and fails if a ratio is over its bar. With names, only rows that contain one of them
-//! are measured.
+//! `cargo bench --bench ratios --features internals -- [--no-fail] [--quick] [--docs] [NAME]...` prints a table, writes
+//! `target/bench/report.json` with plots and a page beside it, and fails if a bar is missed. With names, only rows
+//! that contain one of them are measured; the names of curves that grow all begin with `growth`.
 
 mod api;
 mod cli;
+mod contend;
+mod disk;
 mod floor;
+mod flush;
+mod growth;
+mod http;
+mod machine;
+mod page;
+mod plot;
 mod records;
 mod report;
 mod settings;
+mod shared;
 mod timing;
 mod wake;
 
+use std::env;
 use std::process::ExitCode;
 
 use report::Report;
 use settings::{Result, Settings};
 
 fn main() -> ExitCode {
-    let done = match wake::listener_from_args() {
-        Some(listener) => listener.listen().map(|()| true),
-        None => bench(),
+    let mut args = env::args().skip(1);
+    // The other processes of a row are this program again.
+    let done = match args.next().as_deref() {
+        Some(wake::ROLE) => wake::play(args).map(|()| true),
+        Some(contend::ROLE) => contend::play(args).map(|()| true),
+        Some(http::ROLE) => http::play().map(|()| true),
+        _ => bench(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -45,7 +59,12 @@ fn bench() -> Result<bool> {
     }
     let mut report = Report::new(&settings);
     api::run(&settings, &mut report)?;
+    flush::run(&settings, &mut report)?;
+    disk::run(&settings, &mut report)?;
     wake::run(&settings, &mut report)?;
+    contend::run(&settings, &mut report)?;
     cli::run(&settings, &mut report)?;
+    http::run(&settings, &mut report)?;
+    growth::run(&settings, &mut report)?;
     report.finish(&settings)
 }

@@ -11,6 +11,16 @@ pub(crate) struct Best {
     pub(crate) product: f64,
 }
 
+impl Best {
+    /// Both in another unit.
+    pub(crate) fn map(self, convert: impl Fn(f64) -> f64) -> Best {
+        Best {
+            floor: convert(self.floor),
+            product: convert(self.product),
+        }
+    }
+}
+
 /// Runs both in turns, `rounds` times each, and keeps the best of each. They change places from round to round, so
 /// that neither always comes first. Both return nanoseconds per operation.
 pub(crate) fn best_of(

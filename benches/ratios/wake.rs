@@ -1,85 +1,200 @@
-//! From an append to the reader that slept, against a bare futex between two processes.
+//! From an append to the readers that slept, against a bare futex between processes.
 //!
-//! Both sleepers are processes of their own, and both tell how long before the time was noted that they were woken
-//! for. The product's figure holds all of it: lock, append, bell, and the verified read.
+//! All sleepers are processes of their own, and tell how long before the time was noted that they were woken for. The
+//! product's figure holds all of it: lock, append, bell, and the verified read.
 
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use memmap2::MmapMut;
 use plasmite::{
     Client, CreateOptions, Durability, Message, Next, Pool, PoolRef, Tags, TailOptions,
 };
 
 use crate::records::Records;
-use crate::report::Report;
+use crate::report::{Bar, Report, Row};
 use crate::settings::{Result, Settings};
-use crate::timing::Best;
+use crate::shared::{Page, futex, now};
+use crate::timing::{Best, best_of};
 
 const P50: &str = "wake-up, median";
 const P99: &str = "wake-up, 99th percentile";
+const LAST: &str = "wake-up, last of 100 readers, median";
+const ALL: &str = "wake-up, readers woken of 100, fewest";
 
-const LISTEN: &str = "--listen";
-const POOL: &str = "wake";
-/// Long enough for the sleeper to be asleep again.
+/// The first argument of a listening process.
+pub(crate) const ROLE: &str = "--listen";
+/// Long enough for one sleeper to be asleep again, and what each further one adds to it.
 const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE_EACH: Duration = Duration::from_micros(30);
 /// Long enough that whoever still waits has lost a wake-up, or the other process.
-const TOO_LONG: Duration = Duration::from_secs(10);
+const TOO_LONG: Duration = Duration::from_secs(20);
+/// A reader that was woken comes before this; one that looked for itself, at the earliest once its sleep of 50 ms is over.
+const SOON: u64 = 25_000_000;
 /// Hand-offs of one kind before the other has its turn.
 const TURN: u32 = 50;
+const CROWD: u32 = 100;
 
 /// Measures the rows of wake-ups, in microseconds.
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> Result<()> {
+    one(settings, report)?;
+    crowd(settings, report)
+}
+
+/// One sleeping reader.
+fn one(settings: &Settings, report: &mut Report) -> Result<()> {
     if !settings.wants(&[P50, P99]) {
         return Ok(());
     }
     let count = settings.amount(3000, 300) as u32;
-    let options = CreateOptions {
-        size_bytes: Some(1 << 20),
-        ..CreateOptions::default()
-    };
-    let pool = Client::new(settings.data_dir()).create_pool(&PoolRef::parse(POOL)?, options)?;
-    let mut bare = Peer::start(settings, Sleeper::Futex, count)?;
-    let mut tail = Peer::start(settings, Sleeper::Tail, count)?;
-    let record = Records::new().take(1)?.remove(0);
+    let pool = PoolToWake::create(settings)?;
+    let mut bare = Group::start(settings, Sleeper::Futex, 1, count)?;
+    let mut tail = Group::start(settings, Sleeper::Tail, 1, count)?;
     for _ in 0..count / TURN {
         for _ in 0..TURN {
-            bare.hand_off(|page| {
-                page.word().fetch_add(1, Release);
-                futex::wake(page.word());
-                Ok(())
-            })?;
+            bare.hand_off(ring_bare)?;
         }
         for _ in 0..TURN {
-            tail.hand_off(|_| append(&pool, &record))?;
+            tail.hand_off(|_| pool.append())?;
         }
     }
-    let (bare, tail) = (bare.latencies()?, tail.latencies()?);
-    for (name, share) in [(P50, 0.5), (P99, 0.99)] {
+    let (bare, tail) = (bare.latencies()?.of_last(), tail.latencies()?.of_last());
+    for (name, share, bar) in [(P50, 0.5, 1.5), (P99, 0.99, 2.0)] {
         let best = Best {
             floor: quantile(&bare, share),
             product: quantile(&tail, share),
         };
-        report.add(name, "us", best, None);
+        report.add(Row::new(name, "us", best).bar(Bar::RatioAtMost(bar)));
     }
+    pool.remove()
+}
+
+/// A hundred sleeping readers: are they all woken, and when is the last of them.
+fn crowd(settings: &Settings, report: &mut Report) -> Result<()> {
+    if !settings.wants(&[LAST, ALL]) {
+        return Ok(());
+    }
+    let (mut fewest_bare, mut fewest) = (CROWD as usize, CROWD as usize);
+    let count = settings.amount(200, 20) as u32;
+    let best = best_of(
+        settings.amount(3, 1),
+        || {
+            let latencies = wake_all(settings, Sleeper::Futex, CROWD, count)?;
+            fewest_bare = fewest_bare.min(latencies.fewest_soon());
+            Ok(quantile(&latencies.of_last(), 0.5))
+        },
+        || {
+            let latencies = wake_all(settings, Sleeper::Tail, CROWD, count)?;
+            fewest = fewest.min(latencies.fewest_soon());
+            Ok(quantile(&latencies.of_last(), 0.5))
+        },
+    )?;
+    report.add(Row::new(LAST, "us", best).bar(Bar::RatioAtMost(2.0)));
+    let woken = Best {
+        floor: fewest_bare as f64,
+        product: fewest as f64,
+    };
+    report.add(Row::new(ALL, "readers", woken).bar(Bar::ValueAtLeast(f64::from(CROWD))));
     Ok(())
 }
 
-fn append(pool: &Pool, record: &[u8]) -> Result<()> {
-    pool.append_json(record, &Tags::none(), Durability::Fast)?;
+/// How long it is until the last of so many readers is woken: the median, in microseconds.
+pub(crate) fn last_of(settings: &Settings, readers: u32, count: u32) -> Result<Best> {
+    let median = |sleeper| {
+        let latencies = wake_all(settings, sleeper, readers, count)?;
+        Ok(quantile(&latencies.of_last(), 0.5))
+    };
+    best_of(2, || median(Sleeper::Futex), || median(Sleeper::Tail))
+}
+
+/// Wakes a group `count` times. Groups of different kinds never live at the same time: readers of a pool look for
+/// themselves now and then, and a thousand of them would be felt.
+fn wake_all(settings: &Settings, sleeper: Sleeper, readers: u32, count: u32) -> Result<Latencies> {
+    let pool = PoolToWake::create(settings)?;
+    let mut group = Group::start(settings, sleeper, readers, count)?;
+    for _ in 0..count {
+        group.hand_off(|page| match sleeper {
+            Sleeper::Futex => ring_bare(page),
+            Sleeper::Tail => pool.append(),
+        })?;
+    }
+    let latencies = group.latencies()?;
+    pool.remove()?;
+    Ok(latencies)
+}
+
+fn ring_bare(page: &Page) -> Result<()> {
+    page.word().fetch_add(1, Release);
+    futex::wake(page.word());
     Ok(())
+}
+
+/// A small pool, and what is appended to it.
+struct PoolToWake {
+    pool: Pool,
+    record: Vec<u8>,
+}
+
+impl PoolToWake {
+    const NAME: &str = "wake";
+
+    fn create(settings: &Settings) -> Result<PoolToWake> {
+        let options = CreateOptions {
+            size_bytes: Some(1 << 20),
+            ..CreateOptions::default()
+        };
+        let client = Client::new(settings.data_dir());
+        Ok(PoolToWake {
+            pool: client.create_pool(&PoolRef::parse(PoolToWake::NAME)?, options)?,
+            record: Records::new().take(1)?.remove(0),
+        })
+    }
+
+    fn append(&self) -> Result<()> {
+        self.pool
+            .append_json(&self.record, &Tags::none(), Durability::Fast)?;
+        Ok(())
+    }
+
+    fn remove(self) -> Result<()> {
+        Ok(fs::remove_file(self.pool.path())?)
+    }
 }
 
 /// In microseconds.
 fn quantile(sorted_nanos: &[u64], share: f64) -> f64 {
     let at = ((sorted_nanos.len() - 1) as f64 * share).round() as usize;
     sorted_nanos[at] as f64 / 1000.0
+}
+
+/// After how many nanoseconds each hand-off reached each reader.
+struct Latencies(Vec<Vec<u64>>);
+
+impl Latencies {
+    /// How long the last reader of each hand-off took, sorted.
+    fn of_last(&self) -> Vec<u64> {
+        let count = self.0.first().map_or(0, Vec::len);
+        let last = |nth: usize| self.0.iter().map(move |reader| reader[nth]).max();
+        let mut last: Vec<u64> = (0..count).filter_map(last).collect();
+        last.sort_unstable();
+        last
+    }
+
+    /// How many readers were woken, rather than looked for themselves, in the worst of the hand-offs.
+    fn fewest_soon(&self) -> usize {
+        let count = self.0.first().map_or(0, Vec::len);
+        let soon = |nth: usize| {
+            self.0
+                .iter()
+                .filter(move |reader| reader[nth] < SOON)
+                .count()
+        };
+        (0..count).map(soon).min().unwrap_or(0)
+    }
 }
 
 /// What a listening process sleeps on.
@@ -98,210 +213,144 @@ impl Sleeper {
     }
 }
 
-/// A listening process, and the page that is shared with it.
-struct Peer {
-    child: Child,
+/// Listening processes, and the page that is shared with them.
+struct Group {
+    listeners: Vec<(Child, PathBuf)>,
     page: Page,
+    page_path: PathBuf,
     handed: u64,
 }
 
-impl Peer {
-    fn start(settings: &Settings, sleeper: Sleeper, count: u32) -> Result<Peer> {
-        let page = Page::create(&settings.data_dir().join(sleeper.name()))?;
-        let child = Command::new(env::current_exe()?)
-            .args([LISTEN, sleeper.name(), &count.to_string()])
-            .arg(settings.data_dir())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut peer = Peer {
-            child,
-            page,
+impl Group {
+    fn start(settings: &Settings, sleeper: Sleeper, readers: u32, count: u32) -> Result<Group> {
+        let page_path = settings.data_dir().join(sleeper.name());
+        let mut group = Group {
+            listeners: Vec::new(),
+            page: Page::create(&page_path)?,
+            page_path,
             handed: 0,
         };
-        peer.await_answer()?;
-        Ok(peer)
+        for nth in 0..readers {
+            // Files, since pipes to a thousand processes are more than a process may hold.
+            let told = settings
+                .data_dir()
+                .join(format!("{}.{nth}", sleeper.name()));
+            let child = Command::new(env::current_exe()?)
+                .args([ROLE, sleeper.name(), &count.to_string()])
+                .arg(settings.data_dir())
+                .stdout(File::create(&told)?)
+                .spawn()?;
+            group.listeners.push((child, told));
+        }
+        group.await_answers()?;
+        Ok(group)
     }
 
-    /// Notes the time, and wakes the other process with `wake`, once that is surely asleep.
+    /// Notes the time, and wakes the other processes with `wake`, once they are surely asleep.
     fn hand_off(&mut self, wake: impl FnOnce(&Page) -> Result<()>) -> Result<()> {
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(PAUSE + PAUSE_EACH * self.listeners.len() as u32);
         self.page.sent().store(now(), Release);
         wake(&self.page)?;
         self.handed += 1;
-        self.await_answer()
+        self.await_answers()
     }
 
-    fn await_answer(&mut self) -> Result<()> {
+    fn await_answers(&mut self) -> Result<()> {
         let start = Instant::now();
-        while self.page.answered().load(Acquire) <= self.handed {
+        let all = (self.handed + 1) * self.listeners.len() as u64;
+        while self.page.answered().load(Acquire) < all {
             if start.elapsed() > TOO_LONG {
-                self.child.kill()?;
-                return Err("the listening process does not answer".into());
+                return Err("not all listening processes answer".into());
             }
             std::thread::sleep(PAUSE / 10);
         }
         Ok(())
     }
 
-    fn latencies(self) -> Result<Vec<u64>> {
-        let output = self.child.wait_with_output()?;
-        let mut latencies: Vec<u64> = serde_json::from_slice(&output.stdout)?;
-        latencies.sort_unstable();
-        Ok(latencies)
+    fn latencies(mut self) -> Result<Latencies> {
+        let mut all = Vec::new();
+        for (mut child, told) in std::mem::take(&mut self.listeners) {
+            child.wait()?;
+            all.push(serde_json::from_slice(&fs::read(&told)?)?);
+            fs::remove_file(told)?;
+        }
+        fs::remove_file(&self.page_path)?;
+        Ok(Latencies(all))
     }
 }
 
-/// A process that listens, as the arguments say.
-pub(crate) struct Listener {
+impl Drop for Group {
+    /// Ends whoever still listens, after a failure.
+    fn drop(&mut self) {
+        for (child, _) in &mut self.listeners {
+            // It may have ended by itself.
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// Plays a listening process, as the arguments behind its role say.
+pub(crate) fn play(mut args: impl Iterator<Item = String>) -> Result<()> {
+    let mut next = || {
+        args.next()
+            .ok_or("a listener is told its sleeper, count and directory")
+    };
+    let sleeper = if next()? == Sleeper::Tail.name() {
+        Sleeper::Tail
+    } else {
+        Sleeper::Futex
+    };
+    let listener = Listener {
+        sleeper,
+        count: next()?.parse()?,
+        dir: next()?.into(),
+    };
+    listener.listen()
+}
+
+/// A process that listens.
+struct Listener {
     sleeper: Sleeper,
     count: u32,
     dir: PathBuf,
 }
 
-/// What this process is to listen to, if that is what it was started for.
-pub(crate) fn listener_from_args() -> Option<Listener> {
-    let mut args = env::args().skip(1);
-    if args.next()? != LISTEN {
-        return None;
-    }
-    let sleeper = if args.next()? == Sleeper::Tail.name() {
-        Sleeper::Tail
-    } else {
-        Sleeper::Futex
-    };
-    Some(Listener {
-        sleeper,
-        count: args.next()?.parse().ok()?,
-        dir: args.next()?.into(),
-    })
-}
-
 impl Listener {
     /// Listens, and prints after how many nanoseconds each wake-up came.
-    pub(crate) fn listen(self) -> Result<()> {
+    fn listen(self) -> Result<()> {
         let page = Page::open(&self.dir.join(self.sleeper.name()))?;
         let mut latencies = Vec::with_capacity(self.count as usize);
         match self.sleeper {
             Sleeper::Futex => self.listen_to_futex(&page, &mut latencies),
             Sleeper::Tail => self.listen_to_pool(&page, &mut latencies)?,
         }
+        page.answered().fetch_add(1, Release);
         std::io::stdout().write_all(&serde_json::to_vec(&latencies)?)?;
         Ok(())
     }
 
     fn listen_to_futex(&self, page: &Page, latencies: &mut Vec<u64>) {
         for handled in 0..self.count {
-            page.answered().store(u64::from(handled) + 1, Release);
+            page.answered().fetch_add(1, Release);
             while page.word().load(Acquire) == handled {
                 futex::wait(page.word(), handled);
             }
             latencies.push(now().saturating_sub(page.sent().load(Acquire)));
         }
-        page.answered().store(u64::from(self.count) + 1, Release);
     }
 
     fn listen_to_pool(&self, page: &Page, latencies: &mut Vec<u64>) -> Result<()> {
-        let pool = Client::new(&self.dir).open_pool_to_read(&PoolRef::parse(POOL)?)?;
+        let pool = Client::new(&self.dir).open_pool_to_read(&PoolRef::parse(PoolToWake::NAME)?)?;
         let mut tail = pool.tail(TailOptions::default())?;
         let mut message = Message::default();
-        for handled in 0..self.count {
-            page.answered().store(u64::from(handled) + 1, Release);
+        for _ in 0..self.count {
+            page.answered().fetch_add(1, Release);
             match tail.read(&mut message)? {
                 Next::Message => latencies.push(now().saturating_sub(page.sent().load(Acquire))),
                 other => return Err(format!("expected a message, got {other:?}").into()),
             }
         }
-        page.answered().store(u64::from(self.count) + 1, Release);
         Ok(())
-    }
-}
-
-/// Nanoseconds on a clock that all processes share.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos() as u64)
-}
-
-/// A page that two processes share.
-struct Page(MmapMut);
-
-impl Page {
-    const SIZE: u64 = 4096;
-
-    fn create(path: &Path) -> Result<Page> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
-        file.set_len(Page::SIZE)?;
-        Page::map(&file)
-    }
-
-    fn open(path: &Path) -> Result<Page> {
-        Page::map(&OpenOptions::new().read(true).write(true).open(path)?)
-    }
-
-    fn map(file: &File) -> Result<Page> {
-        // SAFETY: the mapping is only ever accessed as the atomics below, by both processes, and the file, which is in
-        // a directory of this run, keeps the size that `create` gave it.
-        Ok(Page(unsafe { MmapMut::map_mut(file)? }))
-    }
-
-    /// What the bare hand-off sleeps on: how many there have been.
-    fn word(&self) -> &AtomicU32 {
-        // SAFETY: bytes 0 to 3 of the page, which is mapped as long as `self` lives; no other width touches them.
-        unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast_mut().cast()) }
-    }
-
-    /// When the last hand-off began.
-    fn sent(&self) -> &AtomicU64 {
-        self.long(1)
-    }
-
-    /// One more than the hand-offs that were answered; 0 until the listener is ready.
-    fn answered(&self) -> &AtomicU64 {
-        self.long(2)
-    }
-
-    /// A word on a cache line of its own.
-    fn long(&self, line: usize) -> &AtomicU64 {
-        assert!(line < Page::SIZE as usize / 64);
-        // SAFETY: the check above keeps the word in the page, which is mapped as long as `self` lives; no other width
-        // touches it.
-        unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast_mut().add(line * 64).cast()) }
-    }
-}
-
-mod futex {
-    //! Two system calls.
-
-    use std::ptr;
-    use std::sync::atomic::AtomicU32;
-
-    pub(super) fn wake(word: &AtomicU32) {
-        // SAFETY: the word is borrowed, hence mapped, for the whole call, which takes no other pointer.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                libc::FUTEX_WAKE,
-                libc::c_int::MAX,
-            )
-        };
-    }
-
-    pub(super) fn wait(word: &AtomicU32, seen: u32) {
-        // SAFETY: the word is borrowed, hence mapped, for the whole call; a null timeout means none.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                libc::FUTEX_WAIT,
-                seen,
-                ptr::null::<libc::timespec>(),
-            )
-        };
     }
 }

@@ -1,10 +1,11 @@
 //! What callers hand in, looked at before it is believed.
 
-use std::ffi::{CStr, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
+use std::borrow::Cow;
+use std::ffi::{CStr, c_char};
 use std::path::Path;
 use std::slice;
 
+use crate::platform::path_of_bytes;
 use crate::{Durability, Error, ErrorKind, GapPolicy, PoolRef, Result};
 
 /// Somewhere that a result goes to. It is emptied first, so that a failed call leaves nothing in it.
@@ -48,13 +49,16 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
 /// # Safety
 ///
 /// As for [`text`].
-pub(super) unsafe fn path<'a>(path: *const c_char, what: &str) -> Result<&'a Path> {
+pub(super) unsafe fn path<'a>(path: *const c_char, what: &str) -> Result<Cow<'a, Path>> {
     // SAFETY: as for this function.
     let bytes = unsafe { bytes_of_text(path, what) }?;
     match bytes {
         [] => Err(Error::new(ErrorKind::Usage, format!("the {what} is empty"))
             .hint("pass a directory; \".\" is the present one")),
-        bytes => Ok(Path::new(OsStr::from_bytes(bytes))),
+        bytes => path_of_bytes(bytes).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("the {what} is not UTF-8"))
+                .hint("pass a path in UTF-8")
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use super::argument::Out;
+use crate::platform::bytes_of_path;
 use crate::policy::abi_code;
 use crate::{Error, ErrorKind, Result};
 
@@ -39,13 +40,12 @@ pub(super) struct OwnedError {
 
 impl OwnedError {
     fn new(error: Error) -> OwnedError {
-        use std::os::unix::ffi::OsStrExt;
-        let path = error.path_ref().map(|path| path.as_os_str().as_bytes());
+        let path = error.path_ref().map(bytes_of_path);
         OwnedError {
             public: plsm_error_t {
                 kind: abi_code(error.kind()),
                 message: c_string(error.message().as_bytes()).into_raw(),
-                path: path.map_or(ptr::null_mut(), |path| c_string(path).into_raw()),
+                path: path.map_or(ptr::null_mut(), |path| c_string(&path).into_raw()),
                 seq: error.seq_value().unwrap_or(0),
                 offset: error.offset_value().unwrap_or(0),
                 has_seq: error.seq_value().is_some().into(),

@@ -109,17 +109,6 @@ impl Batch {
         self.push_json(data.as_bytes(), &Tags { text })
     }
 
-    /// Adds the messages of another batch behind its own.
-    pub(super) fn extend(&mut self, other: &Batch) {
-        let start = self.text.len();
-        self.text.extend_from_slice(&other.text);
-        self.messages.extend(other.messages.iter().map(|it| Extent {
-            tags_end: start + it.tags_end,
-            data_end: start + it.data_end,
-        }));
-        self.frame_bytes += other.frame_bytes;
-    }
-
     /// Adds a message with this value as data.
     ///
     /// # Errors

@@ -2,23 +2,23 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::draft::Draft;
 use super::message::Timestamp;
 use super::pool::{Bounds, Pool, ReadOnly, Shared};
 use super::pool_ref::{PoolRef, is_pool_file, name_of};
 use crate::core::geometry::Geometry;
-use crate::core::header::{Header, NOT_A_POOL_HINT};
+use crate::core::header::NOT_A_POOL_HINT;
 use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, MIN_FILE_SIZE, WAITER_FLAG, WAKE_WORD};
 use crate::core::memory::LockWait;
 use crate::core::pool::{self as core_pool, Pool as CorePool, Recovery};
 use crate::core::verify::Report;
 use crate::platform::boot::{boot_word, network_file_system};
 use crate::platform::clock::now_nanos;
-use crate::platform::create::{create, delete, random_bytes};
+use crate::platform::create::{create, delete};
 use crate::platform::fork::fork_count;
 use crate::platform::futex::FutexBell;
 use crate::platform::lock::FileLock;
@@ -90,56 +90,35 @@ impl Client {
     }
 
     fn create_at(&self, pool: &PoolRef, path: &Path, options: CreateOptions) -> Result<Pool> {
-        self.create_filled(pool, path, options, now_nanos(), |_| Ok(()))
+        let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
+        let geometry = Geometry::for_file(size, options.index_capacity)?;
+        self.create_filled(pool, path, geometry, now_nanos(), |_| Ok(()))
     }
 
-    /// Makes a pool that `fill` has filled before it gets its name. If `fill` fails there is none.
-    fn create_filled(
+    /// Makes a pool whose messages `fill` puts in before it has its name. None of them may be earlier than `created`. If
+    /// `fill` fails there is no pool.
+    pub(super) fn create_filled(
         &self,
         pool: &PoolRef,
         path: &Path,
-        options: CreateOptions,
+        geometry: Geometry,
         created: u64,
-        fill: impl FnOnce(&MappedFile) -> Result<()>,
+        fill: impl FnOnce(&Draft) -> Result<()>,
     ) -> Result<Pool> {
-        let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
-        let geometry = Geometry::for_file(size, options.index_capacity)?;
         if path.parent() == Some(&self.dir) {
             fs::create_dir_all(&self.dir).map_err(|cause| from_io("created", &self.dir, cause))?;
         }
-        let header = Header {
-            uuid: random_uuid()?,
-            created,
-            geometry,
-        };
-        let file = create(path, size, |file| {
+        let file = create(path, geometry.file_size, |file| {
             refuse_unfit(file)?;
-            let boot = boot_word(file.file())?.unwrap_or(0);
-            CorePool::format(file, &header, boot);
-            fill(file)
+            let draft = Draft::format(file, geometry, created)?;
+            fill(&draft)?;
+            draft.finish()
         })
         .map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => already_exists(pool, path),
             _ => error,
         })?;
         open_file(file, pool, path, LOCK_WAIT)
-    }
-
-    /// As [`create_filled`](Client::create_filled), filled with messages. None of them may be older than the pool, so
-    /// the pool takes over when it was `created`.
-    pub(super) fn create_with(
-        &self,
-        pool: &PoolRef,
-        path: &Path,
-        options: CreateOptions,
-        created: Timestamp,
-        fill: impl FnOnce(&Pool) -> Result<()>,
-    ) -> Result<Pool> {
-        self.create_filled(pool, path, options, created.as_nanos(), |file| {
-            let draft = open_file(file.clone(), pool, path, LOCK_WAIT)?;
-            fill(&draft)?;
-            draft.flush()
-        })
     }
 
     /// Opens a pool to read and write.
@@ -182,7 +161,7 @@ impl Client {
     }
 
     /// Maps a file that is to be a pool. Whoever asked for it learns what it is instead.
-    fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
+    pub(super) fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
         MappedFile::open(path, access, HEADER_SIZE).map_err(|error| match error.kind() {
             ErrorKind::Corrupt => too_short(path, error),
             ErrorKind::NotFound if self.dir.is_file() && path.parent() == Some(&self.dir) => {
@@ -263,7 +242,7 @@ impl Client {
         core_pool::delete(&file, &lock, &bell, LOCK_WAIT, || {
             // Under the lock nobody else deletes this file; what has the name now may still be another.
             match fs::symlink_metadata(path) {
-                Ok(_) if is_at(&file, path) => delete(path),
+                Ok(_) if file.is_at(path) => delete(path),
                 Ok(_) => Err(replaced()),
                 Err(_) => Err(no_such_pool(pool, path)),
             }
@@ -418,7 +397,7 @@ fn refuse_link(path: &Path) -> Result<()> {
 /// of a file that is marked already. [DELETE-10]
 fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
     let inspect = |e| from_io("inspected", path, e);
-    let names = file.file().metadata().map_err(inspect)?.nlink();
+    let names = file.names().map_err(inspect)?;
     if names > 1 && !core_pool::is_deleted(file).unwrap_or(false) {
         let real = PoolRef::Path(path.canonicalize().map_err(inspect)?);
         let message = format!(
@@ -430,20 +409,6 @@ fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// Whether the name still leads to this file.
-fn is_at(file: &MappedFile, path: &Path) -> bool {
-    let ours = file.identity();
-    fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (ours.device, ours.inode))
-}
-
-/// A random UUID, version 4.
-fn random_uuid() -> Result<[u8; 16]> {
-    let mut uuid = random_bytes::<16>()?;
-    uuid[6] = uuid[6] & 0x0F | 0x40;
-    uuid[8] = uuid[8] & 0x3F | 0x80;
-    Ok(uuid)
 }
 
 fn replaced() -> Error {

@@ -11,12 +11,17 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StyledStr, TypedValuePa
 use clap::error::ErrorKind as ClapErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::completion::{self, CompletionArgs};
+use super::duplex::{self, DuplexArgs};
+use super::follow::Speed;
+use super::man::ManPagesArgs;
+use super::pool::archive::{self, ExportArgs, ImportArgs};
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
 use super::size::parse_size;
 use super::usage::{self, Wanted};
-use crate::api::{Client, Durability, PoolRef, Timestamp};
+use crate::api::{Client, CreateOptions, Durability, PoolRef, Timestamp};
 use crate::cli::ingest::Format as InputFormat;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::moment::{parse_duration, parse_moment};
@@ -107,6 +112,12 @@ pub(crate) enum Command {
     /// Print messages as they come
     #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(FollowArgs),
+    /// Run a command, and keep what it prints in a pool
+    #[command(after_help = TAP_EXAMPLES)]
+    Tap(TapArgs),
+    /// Send messages and print those of others, at once
+    #[command(after_help = duplex::NOTES)]
+    Duplex(DuplexArgs),
     /// Check pools for damage
     #[command(after_help = DOCTOR_NOTES)]
     Doctor(DoctorArgs),
@@ -116,6 +127,12 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Print the program's name and version
     Version(JsonFlag),
+    /// Print a script that lets a shell complete commands, flags and names of pools
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(ManPagesArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,17 +141,23 @@ pub(crate) enum PoolCommand {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the pools in the pool directory, or of a server
+    #[command(
+        after_help = "Examples:\n  plasmite pool list\n  plasmite pool list http://127.0.0.1:9700"
+    )]
     List(ListArgs),
     /// Describe a pool: size, bounds, how full it is, how old its messages are
+    #[command(
+        after_help = "Examples:\n  plasmite pool info chat\n  plasmite pool info chat --json | jq .bounds"
+    )]
     Info(InfoArgs),
     /// Delete pools and all that is in them
     #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
     Delete(DeleteArgs),
     /// Write all messages of a pool to an archive
-    #[command(after_help = EXPORT_NOTES)]
+    #[command(after_help = archive::EXPORT_NOTES)]
     Export(ExportArgs),
     /// Make a pool out of an archive
-    #[command(after_help = IMPORT_NOTES)]
+    #[command(after_help = archive::IMPORT_NOTES)]
     Import(ImportArgs),
 }
 
@@ -204,58 +227,6 @@ pub(crate) struct DeleteArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
-    /// A pool's name, or its path
-    pub(crate) pool: String,
-    /// Where the archive goes; without it, or with '-', to standard output
-    pub(crate) file: Option<PathBuf>,
-    /// Replace FILE if it is there
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) json: JsonFlag,
-}
-
-const EXPORT_NOTES: &str = "\
-An archive is JSON Lines: a header, each message as `follow --jsonl` prints it,
-and checksums over all of it. FILE is there once it is complete.
-Writers may go on meanwhile; what they append later is not in it.
-
-Examples:
-  plasmite pool export chat chat.jsonl
-  plasmite pool export chat | gzip > chat.jsonl.gz
-  jq -c 'select(.seq)' chat.jsonl                    the messages alone";
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// The name of the new pool, or its path
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// The archive; without it, or with '-', from standard input
-    pub(crate) file: Option<PathBuf>,
-    /// Size of the new file: bytes, or with K, M or G [default: that of the exported pool]
-    #[arg(long, value_name = "S", value_parser = parse_size, allow_hyphen_values = true)]
-    pub(crate) size: Option<u64>,
-    /// Slots of the index that finds messages by number; 0 for none [default: as in the exported pool]
-    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
-    pub(crate) index_capacity: Option<u64>,
-    /// If not all messages fit, leave out the oldest
-    #[arg(long)]
-    pub(crate) drop_oldest: bool,
-    #[command(flatten)]
-    pub(crate) json: JsonFlag,
-}
-
-const IMPORT_NOTES: &str = "\
-Numbers, times, tags and data stay as they were. The pool is there once the
-archive was read to its end and found unaltered.
-
-Examples:
-  plasmite pool import chat chat.jsonl
-  plasmite pool import chat-2 chat.jsonl --size 64M
-  gunzip -c chat.jsonl.gz | plasmite pool import chat";
-
-#[derive(Debug, Args)]
 pub(crate) struct FeedArgs {
     /// A pool's name, its path, or its URL
     pub(crate) pool: String,
@@ -271,18 +242,17 @@ pub(crate) struct FeedArgs {
     /// How the input is written
     #[arg(long = "in", value_name = "FORMAT", default_value = "auto", value_parser = one_of::<InputFormat>(&INPUT_FORMATS))]
     pub(crate) input: InputFormat,
+    /// Append the whole input at once, or nothing of it
+    #[arg(long)]
+    pub(crate) atomic: bool,
     /// What to do about a record that cannot be appended
     #[arg(short, long, value_enum, value_name = "ACTION", default_value_t)]
     pub(crate) errors: OnBadRecord,
     /// What a message survives once its receipt is printed
     #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
     pub(crate) durability: Durability,
-    /// Create the pool if it is missing
-    #[arg(long)]
-    pub(crate) create: bool,
-    /// Size of a pool that --create creates [default: 1M]
-    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
-    pub(crate) create_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) create: CreateFlags,
     /// Try again up to N times when other writers keep the pool busy
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = small_number, allow_hyphen_values = true)]
     pub(crate) retry: u32,
@@ -307,7 +277,7 @@ Examples:
   plasmite feed chat '\"a string needs its quotes\"'
   tail -f app.jsonl | plasmite feed logs --create --create-size 64M -q
   curl -sN https://example.com/events | plasmite feed events      server-sent events
-  plasmite feed ledger -f today.jsonl --durability flush";
+  plasmite feed ledger -f today.jsonl --atomic --durability flush";
 
 /// `feed --in`: names and meanings.
 const INPUT_FORMATS: [(&str, &str); 4] = [
@@ -331,6 +301,27 @@ const DURABILITIES: [(&str, &str); 2] = [
     ("fast", "It survives the process, but not power loss"),
     ("flush", "It survives power loss as well"),
 ];
+
+/// `--create`, for commands that write.
+#[derive(Debug, Args)]
+pub(crate) struct CreateFlags {
+    /// Create the pool if it is missing
+    #[arg(long)]
+    create: bool,
+    /// Size of a pool that --create creates [default: 1M]
+    #[arg(long, value_name = "S", value_parser = parse_size, requires = "create", allow_hyphen_values = true)]
+    create_size: Option<u64>,
+}
+
+impl CreateFlags {
+    /// What to create a pool with that is missing; `None` if it is not to be created.
+    pub(crate) fn options(&self) -> Option<CreateOptions> {
+        self.create.then(|| CreateOptions {
+            size_bytes: self.create_size,
+            ..CreateOptions::default()
+        })
+    }
+}
 
 /// `feed --errors`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -362,7 +353,7 @@ pub(crate) struct FollowArgs {
     /// Begin with the newest N messages, counted before any filter
     #[arg(short = 'n', long = "tail", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, conflicts_with_all = ["since", "from"], help_heading = "Start and end")]
     pub(crate) tail: Option<u64>,
-    /// Begin with the oldest message from T on: RFC 3339, or a time ago such as 5m
+    /// Begin with the oldest message from T on: a time such as 2026-11-24T12:00:00Z, or a time ago such as 5m
     #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, conflicts_with = "from", help_heading = "Start and end")]
     pub(crate) since: Option<Timestamp>,
     /// End before the first message from T on, or when it is T
@@ -374,6 +365,15 @@ pub(crate) struct FollowArgs {
     /// Print what is there, from the oldest on if nothing else is asked for, and end
     #[arg(long, help_heading = "Start and end")]
     pub(crate) no_follow: bool,
+    /// Keep the pauses that messages were written with, SPEED times as fast: 0.5, 1, 10, or max for none. Begins with
+    /// the oldest if nothing else is asked for
+    #[arg(
+        long,
+        value_name = "SPEED",
+        allow_hyphen_values = true,
+        help_heading = "Start and end"
+    )]
+    pub(crate) replay: Option<Speed>,
     /// End after one message that passes the filters
     #[arg(long, help_heading = "Start and end")]
     pub(crate) one: bool,
@@ -425,13 +425,14 @@ pub(crate) struct FollowArgs {
 }
 
 const FOLLOW_EXAMPLES: &str = "\
-Without -n, --since, --from or --no-follow, it begins with the next message to come.
+Without -n, --since, --from, --replay or --no-follow, it begins with the next message to come.
 
 Examples:
   plasmite follow chat -n 10
   plasmite follow logs --where '.data.level == \"error\"' --data-only
   plasmite follow logs --since 5m --no-follow > last-five-minutes.jsonl
-  plasmite follow jobs --tag done --one --timeout 30s && echo ready";
+  plasmite follow jobs --tag done --one --timeout 30s && echo ready
+  plasmite follow game --since 1h --replay 2 --no-follow      the last hour in half an hour";
 
 /// `follow --gap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -444,6 +445,35 @@ pub(crate) enum OnGap {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct TapArgs {
+    /// A pool's name, or its path
+    pub(crate) pool: String,
+    /// The command to run, and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+    /// Tag every message; may be given several times
+    #[arg(long = "tag", value_name = "T", allow_hyphen_values = true)]
+    pub(crate) tags: Vec<String>,
+    /// What a message survives once it is appended
+    #[arg(long, value_name = "LEVEL", default_value = "fast", value_parser = one_of::<Durability>(&DURABILITIES))]
+    pub(crate) durability: Durability,
+    #[command(flatten)]
+    pub(crate) create: CreateFlags,
+    /// Keep what the command prints without printing it as well
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const TAP_EXAMPLES: &str = "\
+Each line becomes a message, between one that says what was started and one that says how it ended.
+The command reads what tap would read, gets SIGINT and SIGTERM, and gives tap its exit code.
+
+Examples:
+  plasmite tap build --create --create-size 64M -- make test
+  plasmite tap jobs --tag nightly -q -- ./backup.sh --full
+  plasmite follow build --tag lifecycle --where '.data.kind == \"exit\"' --one      wait for the end";
+
+#[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// A pool's name, or its path; needed unless --all is given
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -451,16 +481,20 @@ pub(crate) struct DoctorArgs {
     /// Check every pool in the pool directory
     #[arg(long)]
     pub(crate) all: bool,
+    /// Save every undamaged message in a new pool of this name or path, and list what is lost
+    #[arg(long, value_name = "OUT", conflicts_with = "all")]
+    pub(crate) salvage: Option<String>,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
 const DOCTOR_NOTES: &str = "\
 Reads every message and its checksum; changes nothing, and does not stop writers.
-Exits with 7 if a pool is corrupt.
+Exits with 7 if a pool is corrupt, or if a salvage could not save everything.
 
 Examples:
   plasmite doctor chat
+  plasmite doctor chat --salvage chat-saved
   plasmite doctor --all --json";
 
 /// How a command that streams prints.
@@ -536,6 +570,12 @@ impl Color {
 }
 
 impl Global {
+    /// As if `dir` were given with `--dir`.
+    pub(super) fn in_dir(dir: Option<PathBuf>) -> Global {
+        let color = Color::default();
+        Global { dir, color }
+    }
+
     /// The pools that commands work on, where `pool` is the one that was named.
     pub(crate) fn client_for(&self, pool: &PoolRef) -> Result<Client> {
         match pool {
@@ -629,7 +669,7 @@ fn small_number(text: &str) -> Result<u32, Wanted> {
     u32::try_from(number).map_err(|_| Wanted("a whole number up to 4294967295"))
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     // All durations of one command line count back from the same moment.
     static STARTED: OnceLock<Timestamp> = OnceLock::new();
     parse_moment(text, STARTED.get_or_init(Timestamp::now).as_nanos()).map(Timestamp::from_nanos)

@@ -2,7 +2,7 @@
 
 use super::args::{FetchArgs, Global};
 use super::open::Target;
-use super::{Outcome, open, output, pretty};
+use super::{Outcome, layout, open, output, pretty};
 
 pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
     let message = match open::target(&args.pool)? {
@@ -21,8 +21,8 @@ pub(super) fn run(global: &Global, args: &FetchArgs) -> Outcome {
             out.push(b'\n');
         })?;
     } else {
-        let colour = output::stdout_has_colour();
-        output::print(|out| pretty::write_message(&message, colour, out))?;
+        let (colour, width) = (output::stdout_has_colour(), layout::stdout_width());
+        output::print(|out| pretty::write_message(&message, colour, width, out))?;
     }
     Ok(0)
 }

@@ -10,8 +10,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use jaq_core::box_iter::box_once;
@@ -149,14 +148,8 @@ pub(crate) fn memory_limit() -> u64 {
 /// nested millions deep for instance, which only a filter that builds such a value can reach.
 pub(crate) fn exit_on_overflow() {
     let usage = i32::from(crate::policy::exit_code(ErrorKind::Usage));
-    let condition = Arc::new(AtomicBool::new(true));
     // Without this such a filter still ends the process, only less well, so a failure is not worth an error.
-    signal_hook::flag::register_conditional_shutdown(
-        signal_hook::consts::SIGABRT,
-        usage,
-        condition,
-    )
-    .ok();
+    crate::platform::exit_on_abort(usage).ok();
 }
 
 /// Runs `work` on a thread that filters may run on.

@@ -1,21 +1,22 @@
 //! `follow POOL`.
 
+mod printer;
+mod replay;
+mod source;
+
+use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::args::{FollowArgs, Global, OnGap, StreamFormat};
+use super::args::{FollowArgs, Global, OnGap};
 use super::filter::{self, Filters};
-use super::open::Target;
 use super::watchdog::Watchdog;
-use super::{Outcome, Stop, TIMED_OUT, open, output, pretty, signals};
-use crate::api::{
-    Canceller, CreateOptions, Gap, GapPolicy, Message, Next, Pool, PoolRef, Start, Tail,
-    TailOptions,
-};
+use super::{Outcome, Stop, TIMED_OUT, output, signals};
+use crate::api::{GapPolicy, Message, Next, Start, TailOptions};
 use crate::core::error::{Error, ErrorKind, Result};
-#[cfg(feature = "remote")]
-use crate::remote::blocking::RemoteTail;
+pub(super) use printer::{Printer, report_gap};
+use replay::Schedule;
+pub(super) use replay::Speed;
+pub(super) use source::{Origin, Source};
 
 /// How often to look whether anybody still reads the output.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,10 +34,15 @@ fn follow(global: &Global, args: &FollowArgs) -> Outcome {
     let format = args.format.resolve(output::stdout_is_terminal())?;
     check_range(args)?;
     let filters = Filters::compile(&args.filters)?;
-    let tail = Source::open(global, args)?;
+    let origin = Origin::open(global, &args.pool, args.create, &args.remote)?;
+    let tail = origin.tail(tail_options(args))?;
     let canceller = tail.canceller();
-    signals::on_cancel(move || canceller.cancel());
-    Follower::new(args, format, filters, tail)?.run()
+    let this_thread = thread::current();
+    signals::on_cancel(move || {
+        canceller.cancel();
+        this_thread.unpark();
+    });
+    Follower::new(args, Printer::new(format, args.data_only), filters, tail)?.run()
 }
 
 fn check_range(args: &FollowArgs) -> Result<()> {
@@ -50,66 +56,12 @@ fn check_range(args: &FollowArgs) -> Result<()> {
     }
 }
 
-/// Where messages come from.
-enum Source {
-    Local(Box<Tail>),
-    #[cfg(feature = "remote")]
-    Remote(Box<RemoteTail>),
-}
-
-impl Source {
-    fn open(global: &Global, args: &FollowArgs) -> Result<Source> {
-        let options = tail_options(args);
-        match open::target(&args.pool)? {
-            Target::Local(pool) => {
-                let tail = open_pool(global, args, &pool)?.tail(options)?;
-                Ok(Source::Local(Box::new(tail)))
-            }
-            #[cfg(feature = "remote")]
-            Target::Remote(url) => {
-                let client = super::remote::client(&args.remote, &url)?;
-                let pool = client.pool_of(&url)?;
-                if args.create {
-                    open::remote_or_create(&client, &pool, Some(CreateOptions::default()))?;
-                }
-                pool.tail(options)
-                    .map(|tail| Source::Remote(Box::new(tail)))
-            }
-        }
-    }
-
-    fn read_before(&mut self, deadline: Instant, into: &mut Message) -> Result<Next> {
-        match self {
-            Source::Local(tail) => tail.read_before(deadline, into),
-            #[cfg(feature = "remote")]
-            Source::Remote(tail) => tail.read_before(deadline, into),
-        }
-    }
-
-    fn canceller(&self) -> Canceller {
-        match self {
-            Source::Local(tail) => tail.canceller(),
-            #[cfg(feature = "remote")]
-            Source::Remote(tail) => tail.canceller(),
-        }
-    }
-}
-
-fn open_pool(global: &Global, args: &FollowArgs, pool: &PoolRef) -> Result<Pool> {
-    let client = global.client_for(pool)?;
-    let open = |pool: &PoolRef| client.open_pool_to_read(pool);
-    match args.create {
-        true => open::or_create(&client, pool, CreateOptions::default(), open),
-        false => open(pool),
-    }
-}
-
 fn tail_options(args: &FollowArgs) -> TailOptions {
     let start = match (args.tail, args.since, args.from) {
         (Some(count), ..) => Start::Last(count),
         (_, Some(time), _) => Start::Time(time),
         (.., Some(seq)) => Start::Seq(seq.max(1)),
-        _ if args.no_follow => Start::Oldest,
+        _ if args.no_follow || args.replay.is_some() => Start::Oldest,
         _ => Start::Newest,
     };
     let gap_policy = match args.gap {
@@ -131,11 +83,12 @@ fn tail_options(args: &FollowArgs) -> TailOptions {
 
 struct Follower<'a> {
     args: &'a FollowArgs,
-    format: StreamFormat,
-    has_colour: bool,
+    printer: Printer,
     filters: Filters,
     tail: Source,
     message: Message,
+    /// When messages are due, with `--replay`.
+    schedule: Option<Schedule>,
     /// When `--timeout` strikes, unless something is printed before.
     deadline: Option<Instant>,
     watchdog: Option<Watchdog>,
@@ -147,7 +100,7 @@ struct Follower<'a> {
 impl<'a> Follower<'a> {
     fn new(
         args: &'a FollowArgs,
-        format: StreamFormat,
+        printer: Printer,
         filters: Filters,
         tail: Source,
     ) -> Result<Follower<'a>> {
@@ -160,11 +113,11 @@ impl<'a> Follower<'a> {
         };
         Ok(Follower {
             args,
-            format,
-            has_colour: output::stdout_has_colour(),
+            printer,
             filters,
             tail,
             message: Message::default(),
+            schedule: args.replay.map(Schedule::new),
             deadline,
             watchdog,
             last_check: now,
@@ -176,22 +129,53 @@ impl<'a> Follower<'a> {
         loop {
             match self.next()? {
                 Next::Message if self.passes()? => {
+                    if let Some(code) = self.wait_until_due()? {
+                        return Ok(code);
+                    }
                     self.print()?;
                     if self.args.one {
                         return Ok(0);
                     }
                 }
                 Next::Message => self.check_now_and_then()?,
-                Next::Gap(gap) => self.report(gap)?,
+                Next::Gap(_) if self.args.quiet_drops => {}
+                Next::Gap(gap) => report_gap(&self.args.pool, gap)?,
                 Next::Idle => {}
                 Next::End(_) => return Ok(0),
             }
-            if self
-                .deadline
-                .is_some_and(|deadline| Instant::now() >= deadline)
-            {
+            if self.is_late(Instant::now()) {
                 return Ok(TIMED_OUT);
             }
+        }
+    }
+
+    /// Whether `--timeout` has struck.
+    fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// With `--replay`, waits until the message is to be printed. `Some` is the exit code of a command that ends before.
+    fn wait_until_due(&mut self) -> Result<Option<u8>, Stop> {
+        let Some(schedule) = &mut self.schedule else {
+            return Ok(None);
+        };
+        let due = schedule.due(self.message.time(), Instant::now());
+        loop {
+            let now = Instant::now();
+            if signals::requested() {
+                // The code is that of the signal.
+                return Ok(Some(0));
+            }
+            if due.is_some_and(|due| now >= due) {
+                return Ok(None);
+            }
+            if self.is_late(now) {
+                return Ok(Some(TIMED_OUT));
+            }
+            output::show()?;
+            let moments = [due, self.deadline].into_iter().flatten();
+            let wake = moments.fold(now + CHECK_INTERVAL, Instant::min);
+            thread::park_timeout(wake.saturating_duration_since(now));
         }
     }
 
@@ -217,38 +201,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         self.last_check = Instant::now();
-        output::flush()?;
-        if output::stdout_is_closed() {
-            Err(Stop::StdoutClosed)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn report(&self, gap: Gap) -> Result<(), Stop> {
-        if self.args.quiet_drops {
-            return Ok(());
-        }
-        output::flush()?;
-        let pool = &self.args.pool;
-        let count = gap.last - gap.first + 1;
-        let text = match count {
-            1 => format!("message {} of {pool} is missing", gap.first),
-            _ => format!(
-                "{count} messages of {pool} are missing, {} to {}",
-                gap.first, gap.last
-            ),
-        };
-        let (first, last) = (gap.first, gap.last);
-        let missing = Range { first, last };
-        let drop = Drop {
-            kind: "drop",
-            pool,
-            missing,
-            count,
-        };
-        output::notice(text, &Notice { notice: drop });
-        Ok(())
+        output::show()
     }
 
     fn passes(&mut self) -> Result<bool> {
@@ -258,19 +211,7 @@ impl<'a> Follower<'a> {
     }
 
     fn print(&mut self) -> Result<(), Stop> {
-        let message = &self.message;
-        output::print(|out| match (self.format, self.args.data_only) {
-            (StreamFormat::Jsonl, false) => {
-                message.write_envelope(out);
-                out.push(b'\n');
-            }
-            (StreamFormat::Jsonl, true) => {
-                out.extend_from_slice(message.data_json().as_bytes());
-                out.push(b'\n');
-            }
-            (StreamFormat::Pretty, false) => pretty::write_message(message, self.has_colour, out),
-            (StreamFormat::Pretty, true) => pretty::write_data(message, self.has_colour, out),
-        })?;
+        self.printer.print(&self.message)?;
         if let Some(timeout) = self.args.timeout {
             self.deadline = Instant::now().checked_add(timeout);
             if let Some(watchdog) = &self.watchdog {
@@ -279,24 +220,4 @@ impl<'a> Follower<'a> {
         }
         Ok(())
     }
-}
-
-/// The notice about missing messages.
-#[derive(Serialize)]
-struct Notice<'a> {
-    notice: Drop<'a>,
-}
-
-#[derive(Serialize)]
-struct Drop<'a> {
-    kind: &'static str,
-    pool: &'a str,
-    missing: Range,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct Range {
-    first: u64,
-    last: u64,
 }

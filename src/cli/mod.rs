@@ -1,22 +1,28 @@
 //! The command line: reads arguments, calls the library, prints what came of it.
 
 mod args;
+mod completion;
 mod doctor;
-
+mod duplex;
 mod feed;
 mod fetch;
 mod filter;
 mod follow;
 pub mod ingest;
+mod layout;
+mod man;
 mod open;
 mod output;
 mod pool;
 mod pretty;
+mod progress;
 mod remote;
+mod salvage;
 #[cfg(feature = "serve")]
 mod serve;
 mod signals;
 mod size;
+mod tap;
 mod usage;
 mod version;
 mod watchdog;
@@ -32,7 +38,7 @@ use signals::Work;
 use crate::core::error::{Error, ErrorKind};
 use crate::{platform, policy};
 
-/// `follow --timeout` ended without output.
+/// `--timeout` of `follow` or `duplex` has passed without output.
 const TIMED_OUT: u8 = 124;
 
 /// The exit code of a command that came to its end, or why it did not.
@@ -48,6 +54,9 @@ enum Stop {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    if completion::answer() {
+        return ExitCode::SUCCESS;
+    }
     panic::set_hook(Box::new(report_panic));
     let internal = policy::exit_code(ErrorKind::Internal);
     let code = panic::catch_unwind(|| run(std::env::args_os())).unwrap_or(internal);
@@ -88,7 +97,7 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
     let Cli { global, command } = match args::parse(&args) {
         Ok(cli) => cli,
         Err(ParseEnd::Show(text)) => {
-            return output::print_text(&text.ansi().to_string()).map(|()| 0);
+            return output::print_lines(&text.ansi().to_string()).map(|()| 0);
         }
         Err(ParseEnd::Fail { error, help }) => {
             if let Some(help) = help.filter(|_| io::stderr().is_terminal()) {
@@ -104,10 +113,14 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
         Command::Feed(args) => feed::run(&global, &args, work),
         Command::Fetch(args) => fetch::run(&global, &args),
         Command::Follow(args) => follow::run(&global, &args),
+        Command::Duplex(args) => duplex::run(&global, &args),
+        Command::Tap(args) => tap::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&global, &args),
         Command::Version(json) => version::run(json),
+        Command::Completion(args) => completion::run(&args),
+        Command::ManPages(args) => man::run(&args),
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
-use super::Stop;
+use super::{Stop, layout, progress};
 use crate::core::error::{Error, ErrorKind};
+pub(crate) use crate::platform::stdout_is_closed;
 use crate::wire;
 
 /// Past this many bytes the buffer is written out without being asked.
@@ -98,7 +98,14 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Stop> {
     })
 }
 
-/// Prints text for people, which ends with a newline and may hold styles.
+/// Prints lines for people, which may hold styles, broken between words where the terminal is narrow.
+pub(crate) fn print_lines(text: &str) -> Result<(), Stop> {
+    let width = layout::stdout_width();
+    let lines = text.lines().map(|line| layout::wrap(line, width) + "\n");
+    print_text(&lines.collect::<String>())
+}
+
+/// Prints text for people as it is. It ends with a newline and may hold styles.
 pub(crate) fn print_text(text: &str) -> Result<(), Stop> {
     let has_colour = stdout_has_colour();
     print(|out| match has_colour {
@@ -112,16 +119,13 @@ pub(crate) fn flush() -> Result<(), Stop> {
     write_out(&mut buffer())
 }
 
-/// Whether the reader of standard output went away. Sees it without writing anything.
-pub(crate) fn stdout_is_closed() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&now)).is_ok()
-        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+/// Writes out what was printed, as long as anybody reads it.
+pub(crate) fn show() -> Result<(), Stop> {
+    flush()?;
+    match stdout_is_closed() {
+        true => Err(Stop::StdoutClosed),
+        false => Ok(()),
+    }
 }
 
 /// Writes out what was printed, unless that takes longer than a moment. For the way out when the main thread is stuck.
@@ -132,6 +136,7 @@ pub(crate) fn flush_for_exit() {
             // The process is ending with a code of its own; a closed pipe changes nothing about that.
             write_out(&mut buffer).ok();
         }
+        progress::stop();
         done.send(()).ok();
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
@@ -185,6 +190,7 @@ fn buffer() -> MutexGuard<'static, Vec<u8>> {
 }
 
 fn write_out(buffer: &mut Vec<u8>) -> Result<(), Stop> {
+    let _line = stdout_is_terminal().then(progress::step_aside);
     let written = {
         let mut stdout = io::stdout().lock();
         stdout.write_all(buffer).and_then(|()| stdout.flush())
@@ -215,6 +221,7 @@ fn print_to_stderr(text: &str) {
         true => ColorChoice::AlwaysAnsi,
         false => ColorChoice::Never,
     };
+    let _line = progress::step_aside();
     // One write per report, and nowhere left to report a failure to report.
     AutoStream::new(io::stderr().lock(), colour)
         .write_all(text.as_bytes())

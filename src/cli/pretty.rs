@@ -6,40 +6,80 @@
 use std::io::Write;
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
 
-use super::output::style;
+use super::output::{style, visible};
 use crate::api::Message;
 
 /// Data up to this many bytes stays on the line of its message.
 const SHORT: usize = 60;
+/// What stands between the parts of a line, and before a part that went to the next.
+const GAP: &str = "  ";
 
-/// One message: number, time and tags, then the data, on the same line when it is short.
-pub(super) fn write_message(message: &Message, has_colour: bool, out: &mut Vec<u8>) {
+/// One message: number, time and tags, then the data, on the same line when it is short and fits. `width` is that of the
+/// terminal, where there is one.
+pub(super) fn write_message(
+    message: &Message,
+    has_colour: bool,
+    width: Option<usize>,
+    out: &mut Vec<u8>,
+) {
     let mut pen = Pen { has_colour, out };
-    pen.styled(style::HEADING, &message.seq().to_string());
-    pen.plain("  ");
-    pen.styled(style::DIM, &to_milliseconds(&message.time().to_string()));
+    let width = width.unwrap_or(usize::MAX);
+    let (seq, time) = (
+        message.seq().to_string(),
+        to_milliseconds(&message.time().to_string()),
+    );
+    let mut column = seq.len() + GAP.len() + time.len();
+    pen.styled(style::HEADING, &seq);
+    pen.plain(GAP);
+    pen.styled(style::DIM, &time);
     for tag in message.tags() {
-        pen.plain("  ");
-        pen.styled(style::TAG, &format!("#{}", super::output::visible(&tag)));
+        let tag = format!("#{}", visible(&tag));
+        column = pen.gap_before(tag.width(), column, width);
+        pen.styled(style::TAG, &tag);
     }
     let data = message.data_json();
-    if data.len() <= SHORT {
-        pen.plain("  ");
-        write_json(data, &mut pen, None);
-    } else {
-        pen.plain("\n");
-        write_json(data, &mut pen, Some(1));
+    match one_line_width(data) {
+        Some(wide) if GAP.len() + wide <= width => {
+            pen.gap_before(wide, column, width);
+            write_json(data, &mut pen, None);
+        }
+        _ => {
+            pen.plain("\n");
+            write_json(data, &mut pen, Some(1));
+        }
     }
     pen.plain("\n");
 }
 
 /// The data of one message alone.
-pub(super) fn write_data(message: &Message, has_colour: bool, out: &mut Vec<u8>) {
+pub(super) fn write_data(
+    message: &Message,
+    has_colour: bool,
+    width: Option<usize>,
+    out: &mut Vec<u8>,
+) {
     let mut pen = Pen { has_colour, out };
     let data = message.data_json();
-    write_json(data, &mut pen, (data.len() > SHORT).then_some(0));
+    let fits = |wide: usize| width.is_none_or(|width| wide <= width);
+    let is_one_line = one_line_width(data).is_some_and(fits);
+    write_json(data, &mut pen, (!is_one_line).then_some(0));
     pen.plain("\n");
+}
+
+/// The columns that data takes which is short enough for one line.
+fn one_line_width(data: &str) -> Option<usize> {
+    if data.len() > SHORT {
+        return None;
+    }
+    let mut line = Vec::with_capacity(2 * SHORT);
+    let mut pen = Pen {
+        has_colour: false,
+        out: &mut line,
+    };
+    write_json(data, &mut pen, None);
+    Some(String::from_utf8_lossy(&line).width())
 }
 
 /// Cuts the nanoseconds from RFC 3339 as we print it.
@@ -147,7 +187,7 @@ impl Layout<'_, '_> {
 /// Spells out the characters that JSON lets stand in a string and that steer a terminal.
 fn escape(string: &str) -> String {
     if string.contains(super::output::steers_terminal) {
-        super::output::visible(string)
+        visible(string)
     } else {
         string.to_owned()
     }
@@ -160,6 +200,17 @@ struct Pen<'o> {
 }
 
 impl Pen<'_> {
+    /// Makes room for a part that is so `wide`, on this line or else on the next, and tells the column behind it.
+    fn gap_before(&mut self, wide: usize, column: usize, width: usize) -> usize {
+        if column + GAP.len() + wide <= width {
+            self.plain(GAP);
+            return column + GAP.len() + wide;
+        }
+        self.plain("\n");
+        self.plain(GAP);
+        GAP.len() + wide
+    }
+
     fn plain(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +16,7 @@ use super::size::parse_size;
 use super::{Outcome, signals};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::moment::parse_duration;
+use crate::platform::{Hangups, raise_file_limit};
 use crate::policy;
 use crate::serve::{self, Bound, Credentials, Limits, Mode, Reloader, ServeOptions, Tls, init};
 use crate::wire::{ErrorFields, error_fields};
@@ -37,8 +36,14 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Subcommand)]
 enum ServeCommand {
     /// Write a token, a certificate and its key
+    #[command(
+        after_help = "It says how to serve with them.\n\nExample:\n  plasmite serve init --out-dir secrets --address 192.168.1.7"
+    )]
     Init(InitArgs),
     /// Say what would keep a server with these flags from serving; bind nothing
+    #[command(
+        after_help = "Example:\n  plasmite serve check --bind 0.0.0.0:9700 --allow-non-loopback --access read-only"
+    )]
     Check(Box<CheckArgs>),
 }
 
@@ -145,6 +150,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 fn listen(global: &Global, flags: &ServeFlags) -> Outcome {
     let options = flags.options(global)?;
     log_to_stderr();
+    // As many connections as the system allows. [QUOTA-7]
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -177,17 +183,6 @@ fn listen(global: &Global, flags: &ServeFlags) -> Outcome {
     Ok(0)
 }
 
-/// Lets the server have as many connections as the system allows it. [QUOTA-7]
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    // What is refused here shows when it is needed: connections beyond the limit wait.
-    setrlimit(Resource::Nofile, most).ok();
-}
-
 /// Says where the server answers. [SERVE-1]
 fn announce(bound: &Bound) {
     #[derive(Serialize)]
@@ -214,10 +209,10 @@ fn announce(bound: &Bound) {
 
 /// Reads the files again whenever SIGHUP comes. [AUTH-10]
 async fn reload_on_hangup(reloader: Reloader) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+    let Ok(mut hangups) = Hangups::listen() else {
         return;
     };
-    while hangups.recv().await.is_some() {
+    while hangups.next().await.is_some() {
         match reloader.reload() {
             Ok(()) => tracing::info!("files were read again"),
             Err(error) => {

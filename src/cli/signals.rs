@@ -1,65 +1,75 @@
 //! SIGINT and SIGTERM: end cleanly, and always end.
 //!
-//! The main thread holds the *work* lock while it has something in hand that should be finished, a batch for example,
-//! and lets go of it while it waits for input. The first signal asks for an end; as soon as the lock is free, or after
-//! [`PATIENCE`], the process exits, whatever the main thread is doing. A second signal exits at once.
+//! A thread holds its share of the *work* lock while it has something in hand that should be finished, a batch for
+//! example, and lets go of it while it waits for input. The first signal asks for an end; as soon as nobody holds the
+//! lock, or after [`PATIENCE`], the process exits, whatever its threads are doing. A second signal exits at once.
+//!
+//! A command that runs another one has signals [diverted](divert): they are that one's then, and end nothing here.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::iterator::Signals;
-
 use super::output;
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::platform::{Ending, SIGTERM, endings};
 
 /// How long the work in hand may take once a signal asked for the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The signal that came, or 0. Set by the handler itself, so that nothing the process does after it goes unaware.
 static REQUESTED: AtomicUsize = AtomicUsize::new(0);
-static WORK: Mutex<()> = Mutex::new(());
+/// Shared by all that work, and taken whole by the end.
+static WORK: RwLock<()> = RwLock::new(());
 /// Whether the command ends by itself once it was asked to, and SIGTERM is how it is meant to end.
 static GRACEFUL: AtomicBool = AtomicBool::new(false);
 static CANCEL: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
+/// Where signals go instead, if anywhere.
+static DIVERSION: Mutex<Option<Diversion>> = Mutex::new(None);
 
-/// The main thread's hold on the work lock.
+type Diversion = Box<dyn FnMut(&Ending) + Send>;
+
+/// A thread's share of the work lock.
 pub(crate) struct Work {
-    guard: Option<MutexGuard<'static, ()>>,
+    guard: Option<RwLockReadGuard<'static, ()>>,
 }
 
-/// Starts to listen, with the work lock taken.
+/// Starts to listen, with a share of the work lock for this thread.
 pub(crate) fn install() -> Result<Work> {
     let failed = |cause| {
         Error::new(ErrorKind::Io, "cannot listen for signals")
             .hint("check the limits on open files and processes")
             .caused_by(cause)
     };
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_usize(signal, &REQUESTED, signal as usize).map_err(failed)?;
-    }
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let endings = endings(&REQUESTED).map_err(failed)?;
     let listen = move || {
-        let mut signals = signals.forever();
-        if let Some(signal) = signals.next() {
-            on_first(signal);
-        }
-        if let Some(signal) = signals.next() {
-            // A second one is not patient.
-            process::exit(i32::from(code_of(signal)));
+        let mut is_first = true;
+        for ending in endings {
+            if let Some(handle) = &mut *diversion() {
+                handle(&ending);
+            } else if is_first {
+                is_first = false;
+                on_first(ending.signal);
+            } else {
+                // A second one is not patient.
+                process::exit(i32::from(code_of(ending.signal)));
+            }
         }
     };
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(listen)
         .map_err(failed)?;
-    Ok(Work {
-        guard: Some(lock()),
-    })
+    Ok(work())
+}
+
+/// A share of the work lock for this thread.
+pub(crate) fn work() -> Work {
+    Work {
+        guard: Some(share()),
+    }
 }
 
 /// Whether a signal asked for the end.
@@ -70,6 +80,7 @@ pub(crate) fn requested() -> bool {
 /// The exit code: that of the signal that asked for the end, else `code`.
 pub(crate) fn exit_code(code: u8) -> u8 {
     match i32::try_from(REQUESTED.load(Ordering::SeqCst)) {
+        _ if diversion().is_some() => code,
         Ok(0) | Err(_) => code,
         Ok(SIGTERM) if GRACEFUL.load(Ordering::SeqCst) => code,
         Ok(signal) => code_of(signal),
@@ -92,12 +103,23 @@ pub(crate) fn end_gracefully(end: impl Fn() + Send + 'static) {
     on_cancel(end);
 }
 
+/// Leaves all signals from here on to `handle`, which a thread of its own calls with one after the other: none of them
+/// ends the process. Not so, and `false`, if one came before and is ending the process.
+pub(crate) fn divert(handle: impl FnMut(&Ending) + Send + 'static) -> bool {
+    let mut diversion = diversion();
+    if requested() {
+        return false;
+    }
+    *diversion = Some(Box::new(handle));
+    true
+}
+
 impl Work {
     /// Runs `wait` with no work in hand: a signal meanwhile ends the process at once.
     pub(crate) fn pause<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         self.guard = None;
         let result = wait();
-        self.guard = Some(lock());
+        self.guard = Some(share());
         result
     }
 }
@@ -119,7 +141,7 @@ fn on_first(signal: i32) {
 fn end_when_idle(signal: i32) {
     let deadline = Instant::now() + PATIENCE;
     let _work = loop {
-        match WORK.try_lock() {
+        match WORK.try_write() {
             Ok(guard) => break Some(guard),
             Err(TryLockError::Poisoned(guard)) => break Some(guard.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => break None,
@@ -130,8 +152,12 @@ fn end_when_idle(signal: i32) {
     process::exit(i32::from(code_of(signal)));
 }
 
-fn lock() -> MutexGuard<'static, ()> {
-    WORK.lock().unwrap_or_else(PoisonError::into_inner)
+fn diversion() -> MutexGuard<'static, Option<Diversion>> {
+    DIVERSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn share() -> RwLockReadGuard<'static, ()> {
+    WORK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn code_of(signal: i32) -> u8 {

@@ -139,13 +139,19 @@ impl Complaint<'_> {
         if is_missing && command_named(self.args) == "plasmite doctor" {
             return Some("name a pool, or check all of them with --all".to_owned());
         }
-        if self.error.kind() != ClapErrorKind::UnknownArgument {
+        let is_unknown = self.error.kind() == ClapErrorKind::UnknownArgument;
+        if command_named(self.args) == "plasmite tap" && !self.has_dashes() {
+            let advice =
+                "put `--` before the command to run, as in `plasmite tap POOL -- make test`";
+            return (is_missing || is_unknown).then(|| advice.to_owned());
+        }
+        if !is_unknown {
             return None;
         }
         match self.unknown_word().as_str() {
             "-V" | "--version" => Some("`plasmite --version` prints the version".to_owned()),
             word if word.starts_with('-') => {
-                Some("put `--` before a value that begins so".to_owned())
+                (!self.has_dashes()).then(|| "put `--` before a value that begins so".to_owned())
             }
             _ => Some("put what contains blanks into quotes".to_owned()),
         }
@@ -164,7 +170,13 @@ impl Complaint<'_> {
 
     /// Whether this would be an option if there were one of this name.
     fn is_option(&self, word: &str) -> bool {
-        word.starts_with('-') && !self.args.iter().any(|arg| arg == "--")
+        let mut before = self.args.iter().take_while(|arg| *arg != "--");
+        let mut is_before = || before.any(|arg| arg.to_string_lossy().starts_with(word));
+        word.starts_with('-') && (!self.has_dashes() || is_before())
+    }
+
+    fn has_dashes(&self) -> bool {
+        self.args.iter().any(|arg| arg == "--")
     }
 
     /// The flags and arguments of this context, by their plain names.

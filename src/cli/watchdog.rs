@@ -1,7 +1,6 @@
 //! Ends a command whose filter does not come back: at `--timeout`, when nobody reads what the command prints, or when
 //! the filter takes too much memory.
 
-use std::fs;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{TIMED_OUT, filter, output};
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::platform::private_memory;
 use crate::policy;
 
 /// How long after the deadline the command may still end by itself.
@@ -89,15 +89,4 @@ fn give_up(seq: u64) -> ! {
     output::flush_for_exit();
     output::report(&error);
     process::exit(i32::from(policy::exit_code(error.kind())));
-}
-
-/// The memory that is this process's own, pool files excluded, where the system tells.
-fn private_memory() -> Option<u64> {
-    let counts = fs::read_to_string("/proc/self/statm").ok()?;
-    let mut pages = counts
-        .split(' ')
-        .skip(1)
-        .map(|count| count.parse::<u64>().ok());
-    let (resident, shared) = (pages.next()??, pages.next()??);
-    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
 }

@@ -135,6 +135,11 @@ mod tests {
     }
 
     #[test]
+    fn default_pool_is_a_mebibyte() {
+        assert_eq!(crate::core::layout::DEFAULT_FILE_SIZE, 1 << 20);
+    }
+
+    #[test]
     fn ring_is_whole_words_for_any_file_size() {
         for extra in 0..16 {
             let g = Geometry::for_file(MIN_FILE_SIZE + extra, Some(0)).unwrap();

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
+use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
 
 /// A hash of the present boot and of the file's device and inode; never 0. `None` where the system has no boot id.
@@ -23,8 +23,8 @@ pub fn boot_word(file: &File) -> Result<Option<u64>> {
     else {
         return Ok(None);
     };
-    let metadata = file.metadata().map_err(cannot_inspect)?;
-    Ok(Some(hash(&boot_id, metadata.dev(), metadata.ino())))
+    let file = sys::found(file).map_err(cannot_inspect)?.identity;
+    Ok(Some(hash(&boot_id, file.device, file.inode)))
 }
 
 /// The name of the file's file system if its bytes may be those of another machine: memory shared through it is not
@@ -61,113 +61,6 @@ fn boot_id() -> io::Result<Option<String>> {
     Ok(id
         .map(|id| id.trim().to_owned())
         .filter(|id| !id.is_empty()))
-}
-
-#[cfg(target_os = "linux")]
-mod sys {
-    use std::fs::File;
-    use std::io;
-    use std::os::fd::AsRawFd;
-
-    /// The `f_type` of file systems behind which there may be another machine, from `statfs(2)` and the kernel's headers.
-    /// FUSE is not among them: most of what uses it is local.
-    const NETWORK: [(u32, &str); 17] = [
-        (0x0000_6969, "NFS"),
-        (0x0000_517b, "SMB"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB"),
-        (0x0000_564c, "NCP"),
-        (0x0102_1997, "9P"),
-        (0x5346_414f, "AFS"),
-        (0x6b41_4653, "AFS"),
-        (0x7375_7245, "Coda"),
-        (0x00c3_6400, "Ceph"),
-        (0x0bd0_0bd0, "Lustre"),
-        (0x0116_1970, "GFS2"),
-        (0x7461_636f, "OCFS2"),
-        (0x4750_4653, "GPFS"),
-        (0x1983_0326, "BeeGFS"),
-        (0x2003_0528, "OrangeFS"),
-        (0x786f_4256, "VirtualBox shared folder"),
-    ];
-
-    pub(super) fn boot_id() -> io::Result<Option<String>> {
-        match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
-        }
-    }
-
-    pub(super) fn network_file_system(file: &File) -> io::Result<Option<&'static str>> {
-        // SAFETY: all-zero bytes are a valid `statfs`.
-        let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: the descriptor is open for as long as `file` is borrowed, and `found` is a live value to write to.
-        if unsafe { libc::fstatfs(file.as_raw_fd(), &mut found) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // The field's type and sign differ between machines; the numbers have 32 bits.
-        let kind = found.f_type as u32;
-        Ok(name(kind))
-    }
-
-    pub(super) fn name(kind: u32) -> Option<&'static str> {
-        NETWORK
-            .iter()
-            .find(|(k, _)| *k == kind)
-            .map(|(_, name)| *name)
-    }
-}
-
-#[cfg(target_vendor = "apple")]
-mod sys {
-    use std::fs::File;
-    use std::io;
-    use std::os::fd::AsRawFd;
-
-    pub(super) fn boot_id() -> io::Result<Option<String>> {
-        let mut id = [0u8; 64];
-        let mut len = id.len();
-        // SAFETY: the name ends in NUL, and `len` is the length of the live buffer `id`.
-        let status = unsafe {
-            libc::sysctlbyname(
-                c"kern.bootsessionuuid".as_ptr(),
-                id.as_mut_ptr().cast(),
-                &mut len,
-                std::ptr::null_mut(),
-                0,
-            )
-        };
-        if status != 0 {
-            return Ok(None);
-        }
-        let id = id.split(|&byte| byte == 0).next().unwrap_or_default();
-        Ok(std::str::from_utf8(id).ok().map(str::to_owned))
-    }
-
-    pub(super) fn network_file_system(file: &File) -> io::Result<Option<&'static str>> {
-        // SAFETY: all-zero bytes are a valid `statfs`.
-        let mut found: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: the descriptor is open for as long as `file` is borrowed, and `found` is a live value to write to.
-        if unsafe { libc::fstatfs(file.as_raw_fd(), &mut found) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let local = found.f_flags & libc::MNT_LOCAL as u32 != 0;
-        Ok((!local).then_some("network"))
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-mod sys {
-    use std::fs::File;
-    use std::io;
-
-    pub(super) fn boot_id() -> io::Result<Option<String>> {
-        Ok(None)
-    }
-
-    pub(super) fn network_file_system(_file: &File) -> io::Result<Option<&'static str>> {
-        Ok(None)
-    }
 }
 
 #[cfg(test)]
@@ -210,8 +103,8 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn network_file_systems_are_told_from_local_ones() {
-        assert_eq!(sys::name(0x6969), Some("NFS"));
-        assert_eq!(sys::name(libc::TMPFS_MAGIC as u32), None);
+        assert_eq!(sys::network_name(0x6969), Some("NFS"));
+        assert_eq!(sys::network_name(libc::TMPFS_MAGIC as u32), None);
         // Virtual, hence local, on every machine.
         let proc = File::open("/proc/self/stat").unwrap();
         assert_eq!(network_file_system(&proc).unwrap(), None);

@@ -1,15 +1,12 @@
 //! Creation and deletion of pool files. A name appears whole or not at all.
 
-use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::mapped::MappedFile;
 use super::os_error::os_error;
+use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::Memory;
 
@@ -18,7 +15,8 @@ const NAME_IN_TEMPORARY: usize = 200;
 
 /// Creates a file of `size` bytes, all allocated, lets `init` fill it, makes it durable, and only then names it `path`.
 ///
-/// The umask decides who may use it. Until `init` has returned the file has no name, so nobody else finds it.
+/// The umask decides who may use it. Until `init` has returned the file has no name, so `init` must not
+/// [`check`](Memory::check) it.
 ///
 /// # Errors
 ///
@@ -64,7 +62,7 @@ pub fn delete(path: &Path) -> Result<()> {
 /// `Io` if the system has no such source.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    fill_random(&mut bytes).map_err(|e| {
+    sys::fill_random(&mut bytes).map_err(|e| {
         Error::new(ErrorKind::Io, "the operating system gave no random bytes")
             .hint("check that /dev/urandom can be read")
             .caused_by(e)
@@ -102,7 +100,7 @@ fn name_not_durable(path: &Path, cause: io::Error) -> Error {
 
 #[cold]
 fn already_exists(path: &Path) -> Error {
-    cannot_create(path, io::Error::from_raw_os_error(libc::EEXIST))
+    cannot_create(path, io::ErrorKind::AlreadyExists.into())
 }
 
 #[cold]
@@ -122,11 +120,7 @@ impl Directory {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK)
-            .open(path)
-            .map_err(|e| no_directory(path, e))?;
+        let file = sys::open_directory(path).map_err(|e| no_directory(path, e))?;
         Ok(Directory {
             path: path.to_owned(),
             file,
@@ -134,11 +128,7 @@ impl Directory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        match self.file.sync_all() {
-            // Some file systems have no such thing as syncing a directory, and need none.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP)) => Ok(()),
-            done => done,
-        }
+        sys::sync_directory(&self.file)
     }
 }
 
@@ -159,7 +149,7 @@ struct Draft {
 
 impl Draft {
     fn new(directory: &Directory, pool: &Path) -> Result<Draft> {
-        match open_unnamed(&directory.path) {
+        match sys::open_unnamed(&directory.path) {
             Ok(Some(file)) => Ok(Draft {
                 file,
                 temporary: None,
@@ -188,7 +178,7 @@ impl Draft {
     fn publish(&self, path: &Path) -> Result<()> {
         let linked = match &self.temporary {
             Some(temporary) => std::fs::hard_link(temporary, path),
-            None => link_descriptor(&self.file, path),
+            None => sys::name_unnamed(&self.file, path),
         };
         linked.map_err(|e| cannot_create(path, e))
     }
@@ -203,117 +193,28 @@ impl Drop for Draft {
     }
 }
 
-fn temporary_name(pool: &Path) -> Result<OsString> {
-    let name = pool.file_name().unwrap_or(OsStr::new("pool")).as_bytes();
-    let mut temporary = vec![b'.'];
-    temporary.extend(&name[..name.len().min(NAME_IN_TEMPORARY)]);
+fn temporary_name(pool: &Path) -> Result<String> {
+    let name = pool.file_name().unwrap_or_default().to_string_lossy();
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= NAME_IN_TEMPORARY;
+    let name: String = name
+        .char_indices()
+        .take_while(fits)
+        .map(|(_, c)| c)
+        .collect();
     let random = u64::from_ne_bytes(random_bytes()?);
-    write!(temporary, ".{}-{random:016x}.tmp", std::process::id())
-        .map_err(|e| cannot_create(pool, e))?;
-    Ok(OsString::from_vec(temporary))
-}
-
-/// A file without a name, or `None` where the system cannot make one or could not name it afterwards.
-#[cfg(target_os = "linux")]
-fn open_unnamed(directory: &Path) -> io::Result<Option<File>> {
-    if !Path::new("/proc/self/fd").exists() {
-        return Ok(None);
-    }
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_TMPFILE)
-        .open(directory);
-    match opened {
-        // What file systems and kernels without O_TMPFILE answer.
-        Err(e)
-            if matches!(
-                e.raw_os_error(),
-                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
-            ) =>
-        {
-            Ok(None)
-        }
-        opened => opened.map(Some),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_unnamed(_directory: &Path) -> io::Result<Option<File>> {
-    Ok(None)
-}
-
-fn link_descriptor(file: &File, path: &Path) -> io::Result<()> {
-    let from = c_string(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
-    let to = c_string(path)?;
-    // SAFETY: both strings live until the call returns and end in NUL.
-    let status = unsafe {
-        libc::linkat(
-            libc::AT_FDCWD,
-            from.as_ptr(),
-            libc::AT_FDCWD,
-            to.as_ptr(),
-            libc::AT_SYMLINK_FOLLOW,
-        )
-    };
-    match status {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn c_string(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+    Ok(format!(".{name}.{}-{random:016x}.tmp", std::process::id()))
 }
 
 /// Reserves the whole size, so that a full disk shows now and not in the middle of an append.
 fn allocate(file: &File, size: u64) -> io::Result<()> {
-    if size > size_limit() {
+    if size > sys::size_limit() {
         // Asked beforehand: the system would answer with a signal that ends the process.
-        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
-    match reserve(file, size) {
-        Err(e)
-            if matches!(
-                e.raw_os_error(),
-                Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS)
-            ) =>
-        {
-            write_zeros(file, size)
-        }
+    match sys::reserve(file, size) {
+        Err(e) if sys::cannot_reserve(&e) => write_zeros(file, size),
         done => done,
     }
-}
-
-/// The size of a file, in bytes, up to which the system lets this process write.
-fn size_limit() -> u64 {
-    // SAFETY: all-zero bytes are a valid `rlimit`.
-    let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
-    // SAFETY: `limit` is a live value to write to.
-    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
-        0 => limit.rlim_cur,
-        _ => u64::MAX,
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn reserve(file: &File, size: u64) -> io::Result<()> {
-    let size = size
-        .try_into()
-        .map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
-    loop {
-        // SAFETY: the descriptor is open for as long as `file` is borrowed. (The call returns its error number.)
-        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size) } {
-            0 => return Ok(()),
-            libc::EINTR => {}
-            error => return Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reserve(file: &File, size: u64) -> io::Result<()> {
-    fs2::FileExt::allocate(file, size)
 }
 
 fn write_zeros(mut file: &File, size: u64) -> io::Result<()> {
@@ -322,31 +223,9 @@ fn write_zeros(mut file: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
-fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let rest = &mut bytes[filled..];
-        // SAFETY: the pointer and the length are those of one exclusive slice.
-        let count = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
-        match usize::try_from(count) {
-            Ok(count) => filled += count,
-            Err(_) => match io::Error::last_os_error() {
-                e if e.kind() == io::ErrorKind::Interrupted => {}
-                e => return Err(e),
-            },
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
-    io::Read::read_exact(&mut File::open("/dev/urandom")?, bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::os::unix::fs::MetadataExt;
     use std::sync::Barrier;
     use std::sync::atomic::Ordering;

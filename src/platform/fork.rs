@@ -5,6 +5,8 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::sys;
+
 static FORKS: AtomicU64 = AtomicU64::new(0);
 static REGISTER: Once = Once::new();
 static UNREGISTERED: AtomicBool = AtomicBool::new(false);
@@ -23,12 +25,10 @@ pub fn fork_count() -> u64 {
 
 /// Registers the handler; where the system has no room for one, process ids serve instead.
 fn register() {
-    // SAFETY: `count_fork` is a function of the signature asked for, and does nothing but add to a static atomic,
-    // which is all that a child of a threaded process may do.
-    let failed = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) } != 0;
-    UNREGISTERED.store(failed, Ordering::Relaxed);
+    UNREGISTERED.store(!sys::on_fork_in_child(count_fork), Ordering::Relaxed);
 }
 
+/// Does nothing but add to a static atomic: a child of a threaded process may do no more.
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::mapped::MappedFile;
+#[cfg(not(feature = "no-wake"))]
+use super::sys;
 use crate::core::memory::Bell;
 
 /// How long a wait lasts at most where nobody can be sure to be woken.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A wake word and a waiter flag in a mapped file.
 ///
@@ -101,62 +103,6 @@ impl Bell for FutexBell {
 
     fn sleep(&self, _seen: u32, bound: Duration) {
         std::thread::sleep(bound.min(POLL_INTERVAL));
-    }
-}
-
-/// Futexes shared between processes: the kernel knows them by file and offset, not by address.
-#[cfg(all(target_os = "linux", not(feature = "no-wake")))]
-mod sys {
-    use std::ptr;
-    use std::sync::atomic::AtomicU32;
-    use std::time::Duration;
-
-    pub(super) fn wake_all(word: &AtomicU32) {
-        // SAFETY: the word is borrowed, hence mapped, for the whole call, and a wake takes no other pointer.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                libc::FUTEX_WAKE,
-                libc::c_int::MAX,
-            );
-        }
-    }
-
-    /// Every outcome is a reason to return: woken, timed out, interrupted, or the word has changed.
-    pub(super) fn sleep_on(word: &AtomicU32, seen: u32, bound: Duration) {
-        // SAFETY: all-zero bytes are a valid `timespec`.
-        let mut timeout: libc::timespec = unsafe { std::mem::zeroed() };
-        timeout.tv_sec = bound.as_secs().try_into().unwrap_or(libc::time_t::MAX);
-        // Less than a thousand million, which any C long holds.
-        timeout.tv_nsec = bound.subsec_nanos() as _;
-        // SAFETY: the word is borrowed, hence mapped, for the whole call, and `timeout` outlives it.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                libc::FUTEX_WAIT,
-                seen,
-                &raw const timeout,
-                ptr::null::<u32>(),
-                0,
-            );
-        }
-    }
-}
-
-/// No futex that is known to work between processes: sleepers look again every few milliseconds.
-#[cfg(all(not(target_os = "linux"), not(feature = "no-wake")))]
-mod sys {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
-
-    pub(super) fn wake_all(_word: &AtomicU32) {}
-
-    pub(super) fn sleep_on(word: &AtomicU32, seen: u32, bound: Duration) {
-        if word.load(Ordering::Relaxed) == seen {
-            std::thread::sleep(bound.min(super::POLL_INTERVAL));
-        }
     }
 }
 

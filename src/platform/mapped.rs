@@ -3,10 +3,9 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, OnceLock};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -14,6 +13,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::os_error::os_error;
 use super::place::Place;
 use super::sigbus::Registration;
+use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::Memory;
 
@@ -65,8 +65,6 @@ struct Shared {
     identity: FileIdentity,
     /// Where its name is; not known before it has one.
     place: OnceLock<Place>,
-    /// Whether it has had a name yet. A file that never had one cannot have lost it.
-    named: AtomicBool,
     asked: AtomicU64,
 }
 
@@ -101,7 +99,8 @@ impl MappedFile {
     ) -> Result<MappedFile> {
         let metadata = file.metadata().map_err(|e| os_error("inspect", path, e))?;
         refuse_special(&metadata, path)?;
-        let size = metadata.size();
+        let found = sys::found(&file).map_err(|e| os_error("inspect", path, e))?;
+        let size = found.size;
         refuse_short(size, min_size, path)?;
 
         let map = map_words(&file, size, writable).map_err(|e| os_error("map", path, e))?;
@@ -119,12 +118,8 @@ impl MappedFile {
                 file: Arc::new(file),
                 path: path.to_owned(),
                 size,
-                identity: FileIdentity {
-                    device: metadata.dev(),
-                    inode: metadata.ino(),
-                },
+                identity: found.identity,
                 place: OnceLock::new(),
-                named: AtomicBool::new(false),
                 asked: AtomicU64::new(0),
             }),
         })
@@ -135,7 +130,6 @@ impl MappedFile {
         if let Some(place) = Place::of(path)? {
             self.shared.place.get_or_init(|| place);
         }
-        self.shared.named.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -149,9 +143,18 @@ impl MappedFile {
         self.shared.size
     }
 
-    /// Which file this is, whatever its name is now.
-    pub fn identity(&self) -> FileIdentity {
-        self.shared.identity
+    /// How many names the file has.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it cannot be asked.
+    pub fn names(&self) -> io::Result<u64> {
+        sys::found(&self.shared.file).map(|found| found.names)
+    }
+
+    /// Whether `path` leads to this file.
+    pub fn is_at(&self, path: &Path) -> bool {
+        sys::found_at(path).is_ok_and(|found| found.identity == self.shared.identity)
     }
 
     /// The open file that is mapped; whoever locks it locks for this mapping.
@@ -264,7 +267,7 @@ impl Memory for MappedFile {
         self.shared
             .map
             .flush_range(first * WORD, count * WORD)
-            .and_then(|()| flush_drive(&self.shared.file))
+            .and_then(|()| sys::flush_drive(&self.shared.file))
             .map_err(|e| os_error("sync", &self.shared.path, e))
     }
 
@@ -292,13 +295,9 @@ impl Memory for MappedFile {
 
 impl Shared {
     fn inspect(&self) -> Result<()> {
-        let found = self
-            .file
-            .metadata()
-            .map_err(|e| os_error("inspect", &self.path, e))?;
+        let found = sys::found(&self.file).map_err(|e| os_error("inspect", &self.path, e))?;
         let is_elsewhere = |place: &Place| !place.may_hold(self.identity);
-        let had_name = self.named.load(Ordering::Relaxed);
-        if (had_name && found.nlink() == 0) || self.place.get().is_some_and(is_elsewhere) {
+        if found.names == 0 || self.place.get().is_some_and(is_elsewhere) {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
@@ -309,14 +308,14 @@ impl Shared {
             .hint("open the pool again where it is now, or create it anew with `plasmite pool create`")
             .path(&self.path));
         }
-        if found.size() != self.size {
+        if found.size != self.size {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 format!(
                     "{} had {} bytes when it was opened and has {} now",
                     self.path.display(),
                     self.size,
-                    found.size()
+                    found.size
                 ),
             )
             .hint("restore the file from a copy, or delete the pool and create it anew")
@@ -377,9 +376,8 @@ fn out_of_bounds(word: u64, count: usize, words: usize) -> ! {
 }
 
 fn open_file(path: &Path, access: Access) -> io::Result<(File, bool)> {
-    // Never waits, not even for a FIFO that took the file's place a moment ago.
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
+    sys::without_waiting(options.read(true));
     if access != Access::ReadOnly {
         match options.clone().write(true).open(path) {
             Err(e) if access == Access::Either && forbids_writing(&e) => {}
@@ -391,8 +389,8 @@ fn open_file(path: &Path, access: Access) -> io::Result<(File, bool)> {
 
 fn forbids_writing(error: &io::Error) -> bool {
     matches!(
-        error.raw_os_error(),
-        Some(libc::EACCES | libc::EROFS | libc::EPERM)
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
 }
 
@@ -431,7 +429,7 @@ fn refuse_short(size: u64, min_size: u64, path: &Path) -> Result<()> {
 
 /// Maps the whole words of a file.
 fn map_words(file: &File, size: u64, writable: bool) -> io::Result<MmapRaw> {
-    let len = usize::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+    let len = usize::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     let mut options = MmapOptions::new();
     options.len(len / WORD * WORD);
     if writable {
@@ -439,14 +437,6 @@ fn map_words(file: &File, size: u64, writable: bool) -> io::Result<MmapRaw> {
     } else {
         options.map_raw_read_only(file)
     }
-}
-
-/// Elsewhere than on Apple's systems, `msync` already waits for the drive.
-fn flush_drive(file: &File) -> io::Result<()> {
-    if cfg!(target_vendor = "apple") {
-        return file.sync_all();
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -535,8 +525,8 @@ mod tests {
         let b = MappedFile::open(file.path(), Access::ReadOnly, SIZE).unwrap();
         a.store(9, 42, Ordering::Release);
         assert_eq!(b.load(9, Ordering::Acquire), 42);
-        assert_eq!(a.identity(), b.identity());
-        assert_ne!(a.identity(), zeros().1.identity());
+        assert_eq!(a.shared.identity, b.shared.identity);
+        assert_ne!(a.shared.identity, zeros().1.shared.identity);
         assert!(a.writable() && !b.writable());
     }
 

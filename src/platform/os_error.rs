@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::sys;
 use crate::core::error::{Error, ErrorKind};
 
 /// The error for a failed call: `action` is what was being done, such as "open".
@@ -18,44 +19,49 @@ pub(super) fn os_error(action: &str, path: &Path, cause: io::Error) -> Error {
 
 /// The kind of an operating system error, and what a person can do about it.
 fn judge(cause: &io::Error) -> (ErrorKind, &'static str) {
-    match cause.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR) => (
+    use io::ErrorKind as Cause;
+    match cause.kind() {
+        Cause::NotFound | Cause::NotADirectory => (
             ErrorKind::NotFound,
             "check the name, or create it with `plasmite pool create`",
         ),
-        Some(libc::EEXIST) => (
+        Cause::AlreadyExists => (
             ErrorKind::AlreadyExists,
             "choose another name, or delete the existing pool first",
         ),
-        Some(libc::EROFS) => (
+        Cause::ReadOnlyFilesystem => (
             ErrorKind::Permission,
             "the file system is mounted read-only: use another directory, or mount it for writing",
         ),
-        Some(libc::EACCES | libc::EPERM) => (
+        Cause::PermissionDenied => (
             ErrorKind::Permission,
             "check who owns the file and its directory, and their permissions",
         ),
-        Some(libc::ENAMETOOLONG) => (ErrorKind::Usage, "use a shorter name"),
-        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => (ErrorKind::Usage, "name a pool file"),
-        Some(libc::ENOSPC | libc::EDQUOT) => (
+        Cause::InvalidFilename => (ErrorKind::Usage, "use a shorter name"),
+        Cause::StorageFull | Cause::QuotaExceeded => (
             ErrorKind::Io,
             "free some space, or ask for a smaller pool with --size",
         ),
-        Some(libc::EFBIG) => (
+        Cause::FileTooLarge => (
             ErrorKind::Io,
             "ask for a smaller pool with --size, or raise the limit that `ulimit -f` shows",
         ),
-        Some(libc::EMFILE | libc::ENFILE) => (
-            ErrorKind::Io,
-            "close other files, or raise the limit with `ulimit -n`",
-        ),
-        Some(libc::ENOMEM) => (
+        Cause::OutOfMemory => (
             ErrorKind::Io,
             "free some memory or address space, or use a smaller pool",
         ),
-        None if cause.kind() == io::ErrorKind::InvalidInput => {
+        Cause::InvalidInput if cause.raw_os_error().is_none() => {
             (ErrorKind::Usage, "name a pool file without NUL bytes")
         }
+        // What the platform says of itself, and not of a file system.
+        Cause::Unsupported if cause.raw_os_error().is_none() => {
+            (ErrorKind::Usage, sys::UNSUPPORTED_HINT)
+        }
+        _ if sys::is_no_file(cause) => (ErrorKind::Usage, "name a pool file"),
+        _ if sys::has_too_many_files(cause) => (
+            ErrorKind::Io,
+            "close other files, or raise the limit with `ulimit -n`",
+        ),
         _ => (
             ErrorKind::Io,
             "check the disk and the system log, then try again",
@@ -77,6 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
     fn what_a_person_can_do_about_it_differs() {
         let hints = [libc::EROFS, libc::EACCES, libc::ENOSPC, libc::EFBIG].map(|code| {
             let error = os_error("create", Path::new("x"), io::Error::from_raw_os_error(code));

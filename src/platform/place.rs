@@ -1,11 +1,11 @@
 //! Where a file is: its path, whatever becomes of symbolic links and of the working directory.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::mapped::FileIdentity;
 use super::os_error::os_error;
+use super::sys;
 use crate::core::error::Result;
 
 /// An absolute path without symbolic links.
@@ -28,15 +28,18 @@ impl Place {
     /// Whether the file may be here: not if there is nothing or another file. A place that may not be looked at tells
     /// nothing.
     pub(super) fn may_hold(&self, file: FileIdentity) -> bool {
-        match std::fs::metadata(&self.0) {
-            Ok(found) => (found.dev(), found.ino()) == (file.device, file.inode),
+        match sys::found_at(&self.0) {
+            Ok(found) => found.identity == file,
             Err(e) => !is_missing(&e),
         }
     }
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 //! refers to memory that could have been freed.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
 
 /// How many mappings can be guarded at once.
@@ -20,15 +20,11 @@ static REGISTRY: Registry<SLOTS> = Registry::new();
 static GUARD: Guard = Guard {
     installing: Mutex::new(()),
     installed: AtomicBool::new(false),
-    previous: OnceLock::new(),
-    page_size: AtomicUsize::new(0),
 };
 
 struct Guard {
     installing: Mutex<()>,
     installed: AtomicBool,
-    previous: OnceLock<libc::sigaction>,
-    page_size: AtomicUsize,
 }
 
 /// Installs the guard for the whole process, once. SIGBUS for any other reason goes to the handler there was before.
@@ -42,11 +38,7 @@ pub fn install_guard() -> Result<()> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     if !GUARD.installed.load(Ordering::SeqCst) {
-        replace_handler().map_err(|e| {
-            Error::new(ErrorKind::Io, "cannot install the handler for SIGBUS")
-                .hint("check what restricts signals in this process")
-                .caused_by(e)
-        })?;
+        sys::catch_faults(poison).map_err(cannot_catch)?;
         GUARD.installed.store(true, Ordering::SeqCst);
     }
     match REGISTRY.unguarded.load(Ordering::SeqCst) {
@@ -82,6 +74,18 @@ impl Drop for Registration {
     fn drop(&mut self) {
         REGISTRY.remove(self.slot);
     }
+}
+
+#[cold]
+fn cannot_catch(cause: io::Error) -> Error {
+    if cause.kind() == io::ErrorKind::Unsupported {
+        return Error::new(ErrorKind::Usage, "pools are not supported on this system")
+            .hint(sys::UNSUPPORTED_HINT)
+            .caused_by(cause);
+    }
+    Error::new(ErrorKind::Io, "cannot install the handler for SIGBUS")
+        .hint("check what restricts signals in this process")
+        .caused_by(cause)
 }
 
 #[cold]
@@ -189,125 +193,13 @@ impl Slot {
     }
 }
 
-fn replace_handler() -> io::Result<()> {
-    // SAFETY: `sysconf` has no preconditions.
-    let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    let page_size = usize::try_from(page_size).map_err(|_| io::Error::last_os_error())?;
-    GUARD.page_size.store(page_size, Ordering::Relaxed);
-
-    // The handler may run as soon as it is in place, so what it falls back to must be known before.
-    let previous = current_action()?;
-    GUARD.previous.get_or_init(|| previous);
-
-    // SAFETY: all-zero bytes are a valid `sigaction`; the handler has the signature that SA_SIGINFO asks for, and is
-    // safe in a signal handler as described there.
-    let status = unsafe {
-        let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        action.sa_sigaction = on_sigbus as *const () as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        libc::sigemptyset(&mut action.sa_mask);
-        libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut())
-    };
-    done(status)
-}
-
-fn current_action() -> io::Result<libc::sigaction> {
-    // SAFETY: all-zero bytes are a valid `sigaction`, which the call overwrites.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: a null pointer asks for no change, and `action` is a live value to write to.
-    done(unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), &mut action) })?;
-    Ok(action)
-}
-
-fn done(status: libc::c_int) -> io::Result<()> {
-    match status {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Runs on the thread that touched the missing page. Only atomics and the system calls `mmap`, `sigaction` and `raise`
-/// are used from here on.
-extern "C" fn on_sigbus(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
-    // SAFETY: the kernel passes a valid `info`, and for a fault its address field is the one that is set.
-    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
-    let fault = code > 0;
-    if fault && replace_page(address) {
-        return;
-    }
-    pass_on(signal, info, context, fault);
-}
-
-/// Poisons the mapping that `address` is in and puts a page of zeros there. False if it is in none.
-fn replace_page(address: usize) -> bool {
-    let Some(slot) = REGISTRY.find(address) else {
-        return false;
-    };
+/// Poisons the mapping that `address` is in, and tells whether it may be written; `None` if it is in none.
+///
+/// Runs on the thread that touched the missing page, wherever that was: only atomics are used.
+fn poison(address: usize) -> Option<bool> {
+    let slot = REGISTRY.find(address)?;
     slot.poisoned.store(true, Ordering::SeqCst);
-    let page_size = GUARD.page_size.load(Ordering::Relaxed);
-    let protection = if slot.writable.load(Ordering::Relaxed) {
-        libc::PROT_READ | libc::PROT_WRITE
-    } else {
-        libc::PROT_READ
-    };
-    // SAFETY: the page is part of a mapping that `find` has just seen registered, and which stays mapped while the
-    // faulting access is in progress; only that mapping's page is replaced, and `munmap` later takes it along.
-    let page = unsafe {
-        libc::mmap(
-            (address - address % page_size) as *mut libc::c_void,
-            page_size,
-            protection,
-            libc::MAP_FIXED | libc::MAP_ANONYMOUS | libc::MAP_PRIVATE,
-            -1,
-            0,
-        )
-    };
-    page != libc::MAP_FAILED
-}
-
-/// Does what would have happened without the guard.
-fn pass_on(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-    fault: bool,
-) {
-    let handler = GUARD
-        .previous
-        .get()
-        .map_or(libc::SIG_DFL, |action| action.sa_sigaction);
-    let with_info = GUARD
-        .previous
-        .get()
-        .is_some_and(|action| action.sa_flags & libc::SA_SIGINFO != 0);
-    match handler {
-        libc::SIG_IGN if !fault => {}
-        libc::SIG_DFL | libc::SIG_IGN => die_of(signal),
-        _ if with_info => {
-            // SAFETY: the previous owner registered this address as a handler of three arguments.
-            let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
-                unsafe { std::mem::transmute(handler) };
-            handler(signal, info, context);
-        }
-        _ => {
-            // SAFETY: the previous owner registered this address as a handler of one argument.
-            let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(handler) };
-            handler(signal);
-        }
-    }
-}
-
-/// Restores the default, and raises the signal anew for when this handler returns.
-fn die_of(signal: libc::c_int) {
-    // SAFETY: both calls are safe in a signal handler, and SIG_DFL is a valid disposition.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::raise(signal);
-    }
+    Some(slot.writable.load(Ordering::Relaxed))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use crate::platform::is_for_others;
 use crate::{Error, ErrorKind, Result};
 
 /// The longest wait for a connection.
@@ -70,7 +70,7 @@ impl Token {
         let text = read(path, "the token file")?;
         let found =
             fs::metadata(path).map_err(|cause| unreadable(path, "the token file", cause))?;
-        if found.is_file() && found.mode() & 0o077 != 0 {
+        if found.is_file() && is_for_others(&found) {
             return Err(Error::new(
                 ErrorKind::Permission,
                 "others than its owner may use the token file",

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use subtle::ConstantTimeEq;
 
 use super::answer::Refusal;
 use super::pools::PoolName;
+use crate::platform::is_for_others;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest token or credentials file that is read, in bytes.
@@ -352,7 +352,7 @@ pub(super) fn read_secret(path: &Path) -> Result<String> {
                 .path(path),
         );
     }
-    if found.mode() & 0o077 != 0 {
+    if is_for_others(&found) {
         return Err(Error::new(
             ErrorKind::Permission,
             "others than its owner may use a file with a secret",

@@ -2,11 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::tls;
 use crate::platform::create::random_bytes;
+use crate::platform::for_owner_alone;
 use crate::{Error, ErrorKind, Result};
 
 /// What was written.
@@ -59,11 +59,8 @@ fn write_secret(path: &Path, text: &str) -> Result<()> {
     let aside = path.with_extension("new");
     fs::remove_file(&aside).ok();
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&aside)?;
+        let mut options = OpenOptions::new();
+        let mut file = for_owner_alone(options.write(true).create_new(true)).open(&aside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&aside, path)

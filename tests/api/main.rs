@@ -8,5 +8,8 @@ mod appends;
 mod archives;
 mod handles;
 mod pools;
+#[path = "../support/random.rs"]
+mod random;
+mod salvage;
 mod support;
 mod tails;

@@ -526,3 +526,119 @@ fn a_held_lock_is_busy_and_retries_outlast_it() {
     feed.finish().ok();
     assert_eq!(place.run("follow p --no-follow --data-only").ok(), "1\n");
 }
+
+#[test]
+fn an_atomic_feed_appends_all_or_nothing() {
+    let place = Place::with_numbers(0);
+    for bad in ["nope", "\"", "[1,", "{\"a\":1}}"] {
+        let good = "1\n".repeat(1_000);
+        let run = place.pipe("feed p --atomic", format!("{good}{bad}\n2\n"));
+        let error = run.fails(2, "Usage");
+        assert!(
+            error["message"].to_string().contains("line 1001"),
+            "{error}"
+        );
+    }
+    assert_eq!(place.run("pool info p").json()["bounds"], json!({}));
+    let numbers: String = (1..=1_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let receipts = place
+        .pipe("feed p --atomic --tag t --durability flush", &numbers)
+        .lines();
+    assert_eq!(receipts.len(), 1_000);
+    for (seq, receipt) in (1..).zip(&receipts) {
+        assert_eq!(receipt["seq"], seq);
+        assert_eq!(receipt["durability"], "flush");
+        // One batch has one time, and several of 256 hardly would.
+        assert_eq!(receipt["time"], receipts[0]["time"]);
+    }
+    assert_eq!(
+        place.run("follow p --no-follow --tag t").numbers(),
+        (1..=1_000).collect::<Vec<_>>()
+    );
+    assert_eq!(place.pipe("feed p --atomic", " \n").ok(), "");
+    assert_eq!(place.run("feed p 7 --atomic").json()["seq"], 1_001);
+    assert_eq!(place.pipe("feed p --atomic -q", "[\n8\n]").ok(), "");
+    assert_eq!(
+        place.run("follow p -n 2 --no-follow --data-only").ok(),
+        "7\n[8]\n"
+    );
+}
+
+#[test]
+fn an_atomic_feed_of_too_much_ends_at_once_and_takes_bounded_memory() {
+    let place = Place::new();
+    place.run("pool create p --size 64K").ok();
+    let ring = place.run("pool info p").json()["ring_size"]
+        .as_u64()
+        .expect("a number");
+    // Input without end: whoever reads all of it never answers.
+    let line = format!("ulimit -v 1000000; yes '[1,2,3]' | {PLASMITE} feed p --atomic");
+    let output = place
+        .command("sh")
+        .args(["-c", &line])
+        .output()
+        .expect("a shell");
+    let error = crate::support::Run::of(output).fails(2, "Usage");
+    let message = error["message"].as_str().expect("a message");
+    assert!(
+        message.contains(&format!("more than {} bytes", ring / 2)),
+        "{error}"
+    );
+    let line = message
+        .strip_prefix("line ")
+        .and_then(|rest| rest.split(':').next()?.parse::<usize>().ok())
+        .expect("its line");
+    assert_eq!(error["offset"], 8 * (line - 1));
+    let most = "[1,2,3]\n".repeat(line - 1);
+    place
+        .pipe("feed p --atomic -q", format!("{most}[1,2,3]\n"))
+        .fails(2, "Usage");
+    assert_eq!(place.run("pool info p").json()["bounds"], json!({}));
+    place.pipe("feed p --atomic -q", most).ok();
+    assert_eq!(
+        place.run("pool info p").json()["bounds"]["newest"],
+        line - 1
+    );
+    let large = format!("1\n\"{}\"\n", "x".repeat(40_000));
+    let error = place.pipe("feed p --atomic", large).fails(2, "Usage");
+    assert!(error["message"].to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn an_atomic_feed_that_is_ended_before_its_input_appends_nothing() {
+    let place = Place::with_numbers(0);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut feed = place.spawn("feed p --atomic");
+        let mut input = feed.child.stdin.take().expect("piped");
+        // More than a pipe holds, most of it white space, so that some was read once all is written.
+        let records = "1\n".to_owned() + &" ".repeat(200_000) + "\n2\n";
+        input.write_all(records.as_bytes()).expect("it reads");
+        crate::signals::send(signal, &feed.child);
+        let status = feed.child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code));
+        drop(input);
+    }
+    let mut feed = place.spawn("feed p --atomic");
+    let mut input = feed.child.stdin.take().expect("piped");
+    input.write_all(b"1\n2\n").expect("it reads");
+    input
+        .write_all(&[b' '; 200_000])
+        .expect("it reads on, so it has the pool open");
+    assert_eq!(place.run("pool info p").json()["bounds"], json!({}));
+    place.run("pool delete p").ok();
+    drop(input);
+    feed.finish().fails(3, "NotFound");
+}
+
+#[test]
+fn an_atomic_feed_leaves_no_record_out() {
+    let place = Place::new();
+    let error = place
+        .pipe("feed p --atomic -e skip --create", "1\n")
+        .fails(2, "Usage");
+    assert!(error["hint"].to_string().contains("--help"), "{error}");
+    assert!(!place.file("p.plasmite").exists());
+    place
+        .pipe("feed p --atomic -e stop --create -q", "1\n")
+        .ok();
+}

@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{NONE, PLASMITE, Place};
+use crate::support::{NONE, PLASMITE, Place, code_at_its_own_end};
 
 #[test]
 fn it_starts_where_it_was_told_to() {
@@ -286,17 +286,8 @@ fn it_notices_that_nobody_reads_while_nothing_comes_or_a_filter_runs() {
             out.read_line(&mut String::new()).expect("a line");
         }
         drop(out);
-        // Only a follower that never ends keeps this waiting to its end.
-        let patience = Instant::now() + Duration::from_secs(60);
-        let status = loop {
-            match follow.try_wait().expect("it can be asked") {
-                None if Instant::now() < patience => thread::sleep(Duration::from_millis(20)),
-                status => break status,
-            }
-        };
-        follow.kill().ok();
+        assert_eq!(code_at_its_own_end(&mut follow), Some(0), "{flags}");
         let run = follow.wait_with_output().expect("it ended");
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{flags}");
         assert!(run.stderr.is_empty(), "{flags}");
     }
 }

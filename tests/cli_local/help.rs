@@ -1,28 +1,17 @@
 //! What `--help` says, word by word, at a width of 100.
 
+pub(crate) use crate::listed::examples;
+use crate::listed::listed_commands;
 use crate::support::Place;
+
+/// Every command that help lists, at every level: `""`, `"pool"`, `"pool create"`.
+pub(crate) fn commands() -> Vec<String> {
+    listed_commands(|command| Place::new().run(&format!("{command} --help")).ok())
+}
 
 #[test]
 fn help_is_as_it_was_reviewed() {
-    let commands = [
-        "",
-        "pool",
-        "pool create",
-        "pool list",
-        "pool info",
-        "pool delete",
-        "pool export",
-        "pool import",
-        "feed",
-        "fetch",
-        "follow",
-        "doctor",
-        "serve",
-        "serve init",
-        "serve check",
-        "version",
-    ];
-    for command in commands {
+    for command in commands() {
         let help = Place::new().run(&format!("{command} --help")).ok();
         insta::assert_snapshot!(format!("help {command}").trim().replace(' ', "-"), help);
     }

@@ -1,7 +1,9 @@
 //! What the tests of local pools look for in what commands did.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,6 +15,13 @@ pub(crate) const NONE: [u64; 0] = [];
 pub(crate) const PLS: &str = env!("CARGO_BIN_EXE_pls");
 
 impl Place {
+    /// The data of all messages of `p`.
+    pub(crate) fn data(&self) -> Vec<Value> {
+        let run = self.run("follow p --no-follow --data-only");
+        let lines = run.out.lines().map(serde_json::from_str::<Value>);
+        lines.map(|data| data.expect("JSON")).collect()
+    }
+
     /// With a pool `p` that holds `{"n":1}` to `{"n":count}`.
     pub(crate) fn with_numbers(count: u64) -> Place {
         let place = Place::new();
@@ -61,6 +70,19 @@ impl Place {
         });
         Run::of(output)
     }
+}
+
+/// The exit code of a command that should end by itself. One that does not is ended after a minute.
+pub(crate) fn code_at_its_own_end(child: &mut Child) -> Option<i32> {
+    let patience = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        match child.try_wait().expect("it can be asked") {
+            None if Instant::now() < patience => thread::sleep(Duration::from_millis(20)),
+            status => break status,
+        }
+    };
+    child.kill().ok();
+    status.and_then(|status| status.code())
 }
 
 impl Run {

@@ -7,5 +7,6 @@ mod access;
 mod broken;
 #[path = "../support/commands.rs"]
 mod commands;
+mod duplex;
 mod parity;
 mod support;

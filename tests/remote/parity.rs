@@ -1,5 +1,8 @@
 //! What a remote pool gives is what a local one gives. [REMOTE-1] [REMOTE-2]
 
+use plasmite::{Batch, Client, CreateOptions, Durability, PoolRef, Tags, Timestamp};
+use serde_json::Value;
+
 use crate::support::Place;
 
 /// Data and tags that a client which decodes them would spell anew.
@@ -203,4 +206,69 @@ fn a_limit_on_streams_ends_no_follow() {
     }
     let run = follow.interrupt();
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+}
+
+#[test]
+fn an_atomic_feed_is_one_request_or_nothing() {
+    let place = Place::new();
+    let server = place.serve_with(|options| options.limits.body_bytes = 10_000);
+    let url = format!("{}/p", server.url);
+    let feed = format!("feed {url} --create --atomic");
+    place.pipe(&feed, "1\n2\nnope\n").fails(2, "Usage");
+    // More than one request may hold: it is not cut into several.
+    place
+        .pipe(&feed, "\"0123456789\"\n".repeat(700))
+        .fails(2, "Usage");
+    let most = place.pipe(&feed, "1\n".repeat(1 << 20)).fails(2, "Usage");
+    assert!(
+        most["message"]
+            .as_str()
+            .unwrap()
+            .contains("half of its ring"),
+        "{most}"
+    );
+    assert_eq!(
+        place.run("pool info p").json()["bounds"],
+        serde_json::json!({})
+    );
+    let run = place.pipe(&feed, "1\n".repeat(300));
+    let times = run.out.lines().map(|line| {
+        let receipt: Value = serde_json::from_str(line).unwrap();
+        receipt["time"].clone()
+    });
+    let mut times: Vec<_> = times.collect();
+    assert_eq!(times.len(), 300);
+    times.dedup();
+    assert_eq!(times.len(), 1, "one batch has one time");
+}
+
+#[test]
+fn a_replay_keeps_pauses_by_url_as_well() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let place = Place::new();
+    let server = place.serve();
+    let url = format!("{}/p", server.url);
+    let pool = Client::new(place.path())
+        .create_pool(&PoolRef::named("p").unwrap(), CreateOptions::default())
+        .unwrap();
+    let now = Timestamp::now().as_nanos();
+    for seq in 1..=3 {
+        let mut batch = Batch::new();
+        batch.push_json(b"1", &Tags::none()).unwrap();
+        let stamps = [(seq, Timestamp::from_nanos(now + seq * HOUR))];
+        pool.append_batch_at(&batch, &stamps, Durability::Fast)
+            .unwrap();
+    }
+    for speed in ["max", "9999999999999"] {
+        let run = place.run(&format!("follow {url} --replay {speed} --no-follow"));
+        assert_eq!(run.seqs(), [1, 2, 3], "{speed}");
+    }
+    for flags in ["", "--no-follow", "-n 3", "--from 1"] {
+        let run = place.run(&format!("follow {url} --replay 1 --timeout 50ms {flags}"));
+        assert_eq!((run.code, run.seqs()), (Some(124), vec![1]), "{flags}");
+    }
+    let mut follow = place.spawn(&format!("follow {url} --replay 1"));
+    assert_eq!(crate::support::seq(&follow.line()), 1);
+    let run = follow.interrupt();
+    assert_eq!((run.code, run.out.as_str()), (Some(130), ""));
 }

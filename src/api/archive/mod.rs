@@ -9,4 +9,4 @@ mod import;
 mod reader;
 
 pub use export::Exported;
-pub use import::{Dropped, ImportOptions, Imported};
+pub use import::{ImportOptions, Imported};

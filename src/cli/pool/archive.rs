@@ -1,27 +1,82 @@
 //! `pool export|import`.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::wants_json;
 use crate::api::{Bounds, Dropped, Exported, ImportOptions, Imported, Pool, PoolInfo};
-use crate::cli::args::{ExportArgs, Global, ImportArgs};
+use crate::cli::args::{Global, JsonFlag, whole_number};
 use crate::cli::output::{self, visible};
+use crate::cli::progress::{Progress, Total};
 use crate::cli::signals::{self, Work};
-use crate::cli::size::show_size;
+use crate::cli::size::{parse_size, show_size};
 use crate::cli::{Outcome, Stop, open};
 use crate::core::error::{Error, ErrorKind, Result};
+use crate::platform::usual_permissions;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A pool's name, or its path
+    pool: String,
+    /// Where the archive goes; without it, or with '-', to standard output
+    file: Option<PathBuf>,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+pub(crate) const EXPORT_NOTES: &str = "\
+An archive is JSON Lines: a header, each message as `follow --jsonl` prints it,
+and checksums over all of it. FILE is there once it is complete.
+Writers may go on meanwhile; what they append later is not in it.
+
+Examples:
+  plasmite pool export chat chat.jsonl
+  plasmite pool export chat | gzip > chat.jsonl.gz
+  jq -c 'select(.seq)' chat.jsonl                    the messages alone";
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The name of the new pool, or its path
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The archive; without it, or with '-', from standard input
+    file: Option<PathBuf>,
+    /// Size of the new file: bytes, or with K, M or G [default: that of the exported pool]
+    #[arg(long, value_name = "S", value_parser = parse_size, allow_hyphen_values = true)]
+    size: Option<u64>,
+    /// Slots of the index that finds messages by number; 0 for none [default: as in the exported pool]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
+    index_capacity: Option<u64>,
+    /// If not all messages fit, leave out the oldest
+    #[arg(long)]
+    drop_oldest: bool,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+pub(crate) const IMPORT_NOTES: &str = "\
+Numbers, times, tags and data stay as they were. The pool is there once the
+archive was read to its end and found unaltered.
+
+Examples:
+  plasmite pool import chat chat.jsonl
+  plasmite pool import chat-2 chat.jsonl --size 64M
+  gunzip -c chat.jsonl.gz | plasmite pool import chat";
 
 pub(super) fn export(global: &Global, args: &ExportArgs) -> Outcome {
     let pool = open::pool_ref(&args.pool)?;
     let pool = global.client_for(&pool)?.open_pool_to_read(&pool)?;
     let exported = match file_of(args.file.as_deref()) {
-        None => to_stdout(&pool),
+        None => to_stdout(&pool, &args.pool),
         Some(path) => to_file(&pool, path, args),
     };
     match exported {
@@ -31,9 +86,9 @@ pub(super) fn export(global: &Global, args: &ExportArgs) -> Outcome {
     }
 }
 
-fn to_stdout(pool: &Pool) -> Result<(), Stop> {
+fn to_stdout(pool: &Pool, name: &str) -> Result<(), Stop> {
     let mut stdout = Stdout { stop: None };
-    match (pool.export(&mut stdout, |_| {}), stdout.stop) {
+    match (write(pool, name, &mut stdout), stdout.stop) {
         (Err(_), Some(stop)) => Err(stop),
         (exported, _) => Ok(exported.map(|_| ())?),
     }
@@ -41,15 +96,20 @@ fn to_stdout(pool: &Pool) -> Result<(), Stop> {
 
 fn to_file(pool: &Pool, path: &Path, args: &ExportArgs) -> Result<(), Stop> {
     let draft = Draft::new(path, args.force)?;
-    let exported = pool
-        .export(&mut Interruptible(draft.file.as_file()), |_| {})
+    let exported = write(pool, &args.pool, &mut Interruptible(draft.file.as_file()))
         .map_err(|error| error.path(path))?;
     draft.publish()?;
     if wants_json(args.json) {
         output::print_json(&ExportResult::new(&args.pool, path, &exported))
     } else {
-        output::print_text(&exported_text(&args.pool, path, &exported))
+        output::print_lines(&exported_text(&args.pool, path, &exported))
     }
+}
+
+fn write(pool: &Pool, name: &str, out: &mut impl Write) -> Result<Exported> {
+    let total = Total::Messages(pool.info()?.metrics.message_count);
+    let progress = Progress::new(&format!("exporting {name}"), total);
+    pool.export(out, |done| progress.advance(done))
 }
 
 pub(super) fn import(global: &Global, args: &ImportArgs, work: &mut Work) -> Outcome {
@@ -62,13 +122,24 @@ pub(super) fn import(global: &Global, args: &ImportArgs, work: &mut Work) -> Out
         drop_oldest: args.drop_oldest,
     };
     // A signal may end it at any moment: there is no pool before all is done.
-    let imported = work.pause(|| client.import_pool(&pool, input, options, |_| {}));
+    let imported = work.pause(|| {
+        let progress = Progress::new(&format!("importing {}", args.name), input.total);
+        let read = Cell::new(0);
+        let archive = Counted {
+            input: input.reader,
+            read: &read,
+        };
+        client.import_pool(&pool, archive, options, |done| {
+            progress.advance(read.get());
+            progress.count(done);
+        })
+    });
     let (pool, imported) = imported.map_err(|error| of_input(error, args.file.as_deref()))?;
     let info = pool.info()?;
     if wants_json(args.json) {
         output::print_json(&ImportResult::new(&args.name, &info, &imported))?;
     } else {
-        output::print_text(&imported_text(&args.name, &info, &imported))?;
+        output::print_lines(&imported_text(&args.name, &info, &imported))?;
     }
     Ok(0)
 }
@@ -78,7 +149,13 @@ fn file_of(file: Option<&Path>) -> Option<&Path> {
     file.filter(|path| path.as_os_str() != "-")
 }
 
-fn open_input(file: Option<&Path>) -> Result<Box<dyn Read>> {
+/// Where an archive comes from.
+struct Input {
+    reader: Box<dyn Read>,
+    total: Total,
+}
+
+fn open_input(file: Option<&Path>) -> Result<Input> {
     match file {
         None if io::stdin().is_terminal() => Err(Error::new(
             ErrorKind::Usage,
@@ -86,12 +163,40 @@ fn open_input(file: Option<&Path>) -> Result<Box<dyn Read>> {
         )
         .hint("name a file that `plasmite pool export` wrote, or pipe one in")),
         file => match file_of(file) {
-            None => Ok(Box::new(io::stdin().lock())),
+            None => Ok(Input {
+                reader: Box::new(io::stdin().lock()),
+                total: Total::Unknown,
+            }),
             Some(path) => match File::open(path) {
-                Ok(file) => Ok(Box::new(file)),
+                Ok(file) => Ok(Input {
+                    total: total_of(&file),
+                    reader: Box::new(file),
+                }),
                 Err(cause) => Err(file_error("the archive cannot be opened", path, cause)),
             },
         },
+    }
+}
+
+/// What there is to read, unless it is a stream.
+fn total_of(file: &File) -> Total {
+    match file.metadata() {
+        Ok(found) if found.is_file() => Total::Bytes(found.len()),
+        _ => Total::Unknown,
+    }
+}
+
+/// A reader that counts the bytes that were read.
+struct Counted<'a> {
+    input: Box<dyn Read>,
+    read: &'a Cell<u64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(into)?;
+        self.read.set(self.read.get() + count as u64);
+        Ok(count)
     }
 }
 
@@ -172,12 +277,10 @@ impl Draft<'_> {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        // As other programs make their files: the umask says who may read it.
-        let everybody = std::fs::Permissions::from_mode(0o666);
         let file = tempfile::Builder::new()
             .prefix(".plasmite-export-")
             .suffix(".tmp")
-            .permissions(everybody)
+            .permissions(usual_permissions())
             .tempfile_in(directory)
             .map_err(|cause| file_error("no file can be made for the archive", path, cause))?;
         Ok(Draft {

@@ -1,17 +1,16 @@
 //! `pool create|list|info|delete`, and in `archive` what moves whole pools.
 
-mod archive;
+pub(super) mod archive;
 
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
 
 use crate::api::{CreateOptions, PoolEntry, PoolInfo, Timestamp};
 use crate::cli::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
 use crate::cli::open::Target;
-use crate::cli::output::{self, style, visible};
+use crate::cli::output::{self, visible};
 use crate::cli::signals::Work;
 use crate::cli::size::show_size;
-use crate::cli::{Outcome, open};
+use crate::cli::{Outcome, layout, open};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::echo::echo;
 use crate::policy;
@@ -52,7 +51,7 @@ fn create(global: &Global, args: &CreateArgs) -> Outcome {
         })?;
     } else {
         for info in &tried.done {
-            output::print_text(&created_text(info))?;
+            output::print_lines(&created_text(info))?;
         }
     }
     tried.finish()
@@ -139,7 +138,7 @@ fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
         })?;
     } else {
         for gone in &tried.done {
-            output::print_text(&format!(
+            output::print_lines(&format!(
                 "deleted {} ({})\n",
                 visible(&gone.pool),
                 visible(&gone.path)
@@ -226,11 +225,12 @@ fn created_text(info: &PoolInfo) -> String {
 fn list_text(place: &str, entries: &[PoolEntry]) -> String {
     if entries.is_empty() {
         let place = visible(place);
-        return format!("no pools in {place}; `plasmite pool create NAME` creates one\n");
+        let line = format!("no pools in {place}; `plasmite pool create NAME` creates one");
+        return layout::wrap(&line, layout::stdout_width()) + "\n";
     }
-    let mut rows = vec![["NAME", "SIZE", "OLDEST", "NEWEST", "MODIFIED"].map(str::to_owned)];
-    rows.extend(entries.iter().map(list_row));
-    table(&rows)
+    let rows: Vec<_> = entries.iter().map(list_row).collect();
+    let heading = ["NAME", "SIZE", "OLDEST", "NEWEST", "MODIFIED"];
+    layout::table(heading, &rows, layout::stdout_width())
 }
 
 fn list_row(entry: &PoolEntry) -> [String; 5] {
@@ -246,32 +246,6 @@ fn list_row(entry: &PoolEntry) -> [String; 5] {
         newest,
         to_seconds(&entry.mtime.to_string()),
     ]
-}
-
-/// Columns as wide as their widest cell is on a terminal; the first row is the heading.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].width())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for (i, row) in rows.iter().enumerate() {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| cell.clone() + &" ".repeat(width - cell.width()))
-            .collect();
-        let line = cells.join("  ");
-        let bold = style::HEADING;
-        text += &match i {
-            0 => format!("{bold}{}{bold:#}\n", line.trim_end()),
-            _ => format!("{}\n", line.trim_end()),
-        };
-    }
-    text
 }
 
 fn to_seconds(time: &str) -> String {
@@ -326,12 +300,7 @@ fn info_text(info: &PoolInfo) -> String {
             ),
         ));
     }
-    let (bold, dim) = (style::HEADING, style::DIM);
-    let mut text = format!("{bold}{}{bold:#}\n", visible(&info.name));
-    for (name, value) in lines {
-        text += &format!("  {dim}{name:<9}{dim:#}  {value}\n");
-    }
-    text
+    layout::facts(&visible(&info.name), &lines, layout::stdout_width())
 }
 
 fn recovered_text(generation: u64) -> String {
@@ -372,39 +341,6 @@ fn age_text(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned);
-        let text = table(&[
-            row(["NAME", "N", "X"]),
-            row(["a", "100", ""]),
-            row(["longer", "1", "y"]),
-        ]);
-        let plain = anstream::adapter::strip_str(&text).to_string();
-        assert_eq!(plain, "NAME    N    X\na       100\nlonger  1    y\n");
-    }
-
-    #[test]
-    fn columns_line_up_behind_wide_and_hidden_characters() {
-        let row = |cells: [&str; 2]| cells.map(visible);
-        let text = table(&[
-            row(["NAME", "N"]),
-            row(["漢字かなの", "1"]),
-            row(["🦀", "2"]),
-            row(["e\u{301}te\u{301}", "3"]),
-            row(["a\u{202e}b", "4"]),
-        ]);
-        let plain = anstream::adapter::strip_str(&text).to_string();
-        let lines = [
-            "NAME        N",
-            "漢字かなの  1",
-            "🦀          2",
-            "e\u{301}te\u{301}         3",
-            "a\\u202eb    4",
-        ];
-        assert_eq!(plain, lines.join("\n") + "\n");
-    }
 
     #[test]
     fn ages_are_short() {

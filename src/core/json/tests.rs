@@ -86,12 +86,52 @@ fn depth_is_bounded() {
     assert_eq!(error.offset_value(), Some(2 * MAX_DEPTH as u64));
     assert!(error.message().contains("100"), "{error}");
     assert!(compact("[".repeat(1_000_000).as_bytes()).is_err());
-    let wide = format!("[{}\"{}\"]", "[],{},".repeat(200), "[".repeat(200));
+    let objects = format!(
+        "{}1{}",
+        "{\"\":".repeat(MAX_DEPTH + 1),
+        "}".repeat(MAX_DEPTH + 1)
+    );
+    assert!(compact(objects.as_bytes()).is_err());
+    let wide = format!("[{}\"{}\"]", "[],[{}],[[[]]],".repeat(200), "[".repeat(200));
     assert_eq!(compact(wide.as_bytes()).unwrap(), wide);
+    for string in [r#""[\"[""#, r#""[\\""#, r#""\\\"[""#, r#""[""#] {
+        let strings = format!("[{}1]", format!("{string},[{string}],").repeat(150));
+        assert_eq!(compact(strings.as_bytes()).unwrap(), strings);
+    }
 }
 
 /// What is no JSON, the offset of the fault, and what is said of it.
-const FAULTS: [(&[u8], u64, &str); 24] = [
+const FAULTS: [(&[u8], u64, &str); 30] = [
+    (
+        b"x \xff",
+        0,
+        "The text is not JSON: expected a value, found `x` at column 1",
+    ),
+    (
+        b"[1, -",
+        5,
+        "The JSON ends before its value is complete at column 6",
+    ),
+    (
+        b"[-",
+        2,
+        "The JSON ends before its value is complete at column 3",
+    ),
+    (
+        b"[x \xff]",
+        1,
+        "The text is not JSON: expected a value, found `x` at column 2",
+    ),
+    (
+        b"[1,\nx]",
+        4,
+        "The text is not JSON: expected a value, found `x` at line 2, column 1",
+    ),
+    (
+        b"[1,\n2,\n3,\n4,\nx]",
+        13,
+        "The text is not JSON: expected a value, found `x` at line 5, column 1",
+    ),
     (b"", 0, "There is no JSON value: the input is empty"),
     (b" \n", 2, "There is no JSON value: the input is empty"),
     (
@@ -214,6 +254,46 @@ fn errors_say_what_and_where() {
         assert_eq!(error.offset_value(), Some(offset), "{message}");
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.hint_text().is_some(), "{message}");
+    }
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let rows: [(&[u8], &str); 15] = [
+        (
+            b"1 2",
+            "give one value at a time, put several into an array, or quote plain text",
+        ),
+        (b"[1,]", "remove the comma before it"),
+        (b"{\"a\":1 , }", "remove the comma before it"),
+        (b"[}", "correct the JSON at that place"),
+        (b"{'a':1}", "put strings and keys into double quotes"),
+        (b"['a']", "put strings and keys into double quotes"),
+        (
+            b"[NaN]",
+            "JSON has no NaN and no Infinity; send null or a string",
+        ),
+        (
+            b"[Infinity]",
+            "JSON has no NaN and no Infinity; send null or a string",
+        ),
+        (
+            b"[01]",
+            "write numbers as 1, -0.5 or 1e9, without leading zeros or plus sign",
+        ),
+        (b"[\"\\x\"]", "write a literal backslash as \\\\"),
+        (
+            b"[\"a\nb\"]",
+            "close the string, or write the character as an escape such as \\n or \\t",
+        ),
+        (b"\xef\xbb\xbf1", "remove the byte order mark"),
+        (b"hello", "to send plain text, put it into double quotes"),
+        (b" hello", "to send plain text, put it into double quotes"),
+        (b"[hello]", "correct the JSON at that place"),
+    ];
+    for (text, hint) in rows {
+        let error = compact(text).unwrap_err();
+        assert_eq!(error.hint_text(), Some(hint), "{}", error.message());
     }
 }
 

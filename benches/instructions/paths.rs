@@ -1,0 +1,192 @@
+//! The hot paths, each over the same records.
+
+use std::hint::black_box;
+
+use plasmite::{
+    Batch, Client, CreateOptions, Durability, Message, Next, Pool, PoolRef, Start, Tags,
+    TailOptions,
+};
+use tempfile::TempDir;
+
+use crate::Result;
+
+#[path = "../ratios/records.rs"]
+#[expect(
+    dead_code,
+    reason = "the benchmarks against floors also need records in files"
+)]
+mod records;
+
+use records::Records;
+
+/// What callgrind is told to count, with all that it calls.
+pub(crate) const MEASURED: &str = "plasmite_measured";
+/// How many messages each path handles.
+pub(crate) const MESSAGES: u64 = 1024;
+const TOGETHER: usize = 256;
+
+/// One path: what it is called, and what it does.
+pub(crate) struct HotPath {
+    pub(crate) name: &'static str,
+    run: fn(&Bench) -> Result<()>,
+}
+
+/// All of them.
+pub(crate) const PATHS: [HotPath; 6] = [
+    HotPath {
+        name: "append, JSON already checked",
+        run: append,
+    },
+    HotPath {
+        name: "append of JSON text",
+        run: append_text,
+    },
+    HotPath {
+        name: "append_batch of 256",
+        run: append_batch,
+    },
+    HotPath {
+        name: "read, sequential",
+        run: read,
+    },
+    HotPath {
+        name: "fetch by seq",
+        run: fetch,
+    },
+    HotPath {
+        name: "JSON scan",
+        run: scan,
+    },
+];
+
+/// Runs the path of this name.
+pub(crate) fn run(name: &str) -> Result<()> {
+    let path = PATHS.iter().find(|path| path.name == name);
+    let path = path.ok_or_else(|| format!("there is no path {name:?}"))?;
+    (path.run)(&Bench::new()?)
+}
+
+/// Calls `work`; what callgrind looks for by name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn plasmite_measured(work: &mut Work<'_>) {
+    work.outcome = (work.run)();
+}
+
+/// Something to be counted.
+struct Work<'a> {
+    run: &'a mut dyn FnMut() -> Result<()>,
+    outcome: Result<()>,
+}
+
+fn measured(mut work: impl FnMut() -> Result<()>) -> Result<()> {
+    // Once without being counted: what is done only the first time is no part of a hot path.
+    work()?;
+    let mut work = Work {
+        run: &mut work,
+        outcome: Ok(()),
+    };
+    plasmite_measured(black_box(&mut work));
+    work.outcome
+}
+
+/// A pool that has been gone round, and records.
+struct Bench {
+    pool: Pool,
+    records: Vec<Vec<u8>>,
+    _dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Result<Bench> {
+        let dir = tempfile::tempdir()?;
+        let options = CreateOptions {
+            size_bytes: Some(4 << 20),
+            ..CreateOptions::default()
+        };
+        let bench = Bench {
+            pool: Client::new(dir.path()).create_pool(&PoolRef::parse("hot")?, options)?,
+            records: Records::new().take(MESSAGES as usize)?,
+            _dir: dir,
+        };
+        for _ in 0..5 {
+            bench.append_all(&bench.batches(TOGETHER)?)?;
+        }
+        Ok(bench)
+    }
+
+    fn batches(&self, length: usize) -> Result<Vec<Batch>> {
+        let batch = |records: &[Vec<u8>]| {
+            let mut batch = Batch::new();
+            for record in records {
+                batch.push_json(record, &Tags::none())?;
+            }
+            Ok(batch)
+        };
+        self.records.chunks(length).map(batch).collect()
+    }
+
+    fn append_all(&self, batches: &[Batch]) -> Result<()> {
+        batches.iter().try_for_each(|batch| {
+            self.pool.append_batch(batch, Durability::Fast)?;
+            Ok(())
+        })
+    }
+}
+
+fn append(bench: &Bench) -> Result<()> {
+    let batches = bench.batches(1)?;
+    measured(|| bench.append_all(&batches))
+}
+
+fn append_text(bench: &Bench) -> Result<()> {
+    let tags = Tags::none();
+    measured(|| {
+        bench.records.iter().try_for_each(|record| {
+            bench.pool.append_json(record, &tags, Durability::Fast)?;
+            Ok(())
+        })
+    })
+}
+
+fn append_batch(bench: &Bench) -> Result<()> {
+    let batches = bench.batches(TOGETHER)?;
+    measured(|| bench.append_all(&batches))
+}
+
+fn read(bench: &Bench) -> Result<()> {
+    let mut message = Message::default();
+    measured(|| {
+        let mut tail = bench.pool.tail(TailOptions {
+            start: Start::Last(MESSAGES),
+            ..TailOptions::default()
+        })?;
+        (0..MESSAGES).try_for_each(|_| match tail.read(&mut message)? {
+            Next::Message => Ok(()),
+            other => Err(format!("expected a message, got {other:?}").into()),
+        })
+    })
+}
+
+fn fetch(bench: &Bench) -> Result<()> {
+    let newest = bench.pool.bounds()?.newest.unwrap_or(0);
+    measured(|| {
+        (newest + 1 - MESSAGES..=newest).try_for_each(|seq| {
+            black_box(bench.pool.get(seq)?);
+            Ok(())
+        })
+    })
+}
+
+/// What an append does to JSON text before it has a pool in hand.
+fn scan(bench: &Bench) -> Result<()> {
+    let mut batch = Batch::new();
+    let tags = Tags::none();
+    measured(|| {
+        bench.records.iter().try_for_each(|record| {
+            batch.clear();
+            batch.push_json(record, &tags)?;
+            Ok(())
+        })
+    })
+}
