@@ -149,9 +149,14 @@ else:
 /// Stands in for jq where it is not installed.
 const JQ: &str = r#"#!/usr/bin/env python3
 import json, sys
-for line in sys.stdin:
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+for line in open(words[1]) if len(words) > 1 else sys.stdin:
     value = json.loads(line)
-    for name in sys.argv[1].strip(".").split("."):
+    if words[0] == "select(.seq)":
+        if "seq" in value:
+            print(line, end="")
+        continue
+    for name in words[0].strip(".").split("."):
         value = value[name]
     print(json.dumps(value))
 "#;
@@ -215,7 +220,7 @@ impl Place {
         // What is to be created is there from an example before, and what is to be deleted may be gone.
         self.provide("chat");
         words_after("delete").for_each(|name| self.provide(name));
-        for name in words_after("create") {
+        for name in words_after("create").chain(words_after("import")) {
             fs::remove_file(self.pool_file(name)).ok();
         }
         let line = example.replace(&format!(":{PORT}"), &format!(":{}", self.port));
@@ -252,6 +257,10 @@ impl Place {
                     panic!("`{line}` hangs: {}", fs::read_to_string(said).unwrap());
                 }
                 None => {}
+            }
+            // A message that is being written is none that a salvage could save.
+            if line.contains("--salvage") {
+                continue;
             }
             for pool in FOLLOWED {
                 // One that an example has deleted takes nothing, and nobody follows it.

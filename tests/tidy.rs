@@ -296,6 +296,16 @@ const COMMON: [&str; 2] = ["error", "json"];
 /// Who else uses what of the core, and why. The API is the one adapter over storage; what is above uses the API.
 const CORE_USERS: &[(&str, &str, &str)] = &[
     (
+        "api/archive/import.rs",
+        "geometry",
+        "the new pool's dimensions",
+    ),
+    (
+        "api/archive/reader.rs",
+        "geometry",
+        "whether an archive's pool is possible, and the longest line it could give",
+    ),
+    (
         "api/draft.rs",
         "frame",
         "an `Entry` is how messages are handed to an append",
@@ -307,6 +317,12 @@ const CORE_USERS: &[(&str, &str, &str)] = &[
     ),
     ("api/draft.rs", "header", "a new pool's identity"),
     ("api/draft.rs", "pool", "formatting and filling"),
+    ("api/fill.rs", "frame", "an `Entry` is what is filled in"),
+    (
+        "api/fill.rs",
+        "geometry",
+        "the size of a pool that would take all messages",
+    ),
     (
         "api/salvage.rs",
         "geometry",

@@ -1,5 +1,7 @@
 //! What goes in: messages as compact JSON text, ready to be stored.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::core::frame::Entry;
@@ -90,6 +92,21 @@ impl Batch {
         });
         self.frame_bytes += self.entry(start, self.messages.len() - 1).frame_size();
         Ok(())
+    }
+
+    /// Adds a message as its envelope holds it: tags that stay the text that they are, like the data.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` if `tags` is not an array of strings; else as [`push_json`](Batch::push_json).
+    pub(super) fn push_stored(&mut self, tags: &str, data: &str) -> Result<()> {
+        serde_json::from_str::<Vec<Cow<'_, str>>>(tags).map_err(|cause| {
+            Error::new(ErrorKind::Usage, "the tags are no array of strings")
+                .hint("write tags as a JSON array of strings")
+                .caused_by(cause)
+        })?;
+        let text = if tags == "[]" { "" } else { tags }.to_owned();
+        self.push_json(data.as_bytes(), &Tags { text })
     }
 
     /// Adds a message with this value as data.

@@ -92,46 +92,33 @@ impl Client {
     fn create_at(&self, pool: &PoolRef, path: &Path, options: CreateOptions) -> Result<Pool> {
         let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
         let geometry = Geometry::for_file(size, options.index_capacity)?;
-        let file = self.make_file(pool, path, size, |file| {
-            Draft::format(file, geometry, now_nanos()).map(drop)
-        })?;
-        open_file(file, pool, path, LOCK_WAIT)
+        self.create_filled(pool, path, geometry, now_nanos(), |_| Ok(()))
     }
 
-    /// Makes a pool whose messages `fill` puts in before it has its name.
+    /// Makes a pool whose messages `fill` puts in before it has its name. None of them may be earlier than `created`. If
+    /// `fill` fails there is no pool.
     pub(super) fn create_filled(
         &self,
         pool: &PoolRef,
         path: &Path,
-        size: u64,
-        fill: impl FnOnce(&MappedFile) -> Result<()>,
-    ) -> Result<()> {
-        self.make_file(pool, path, size, fill)
-            .map(drop)
-            .map_err(|error| match error.path_ref() {
-                Some(_) => error,
-                None => error.path(path),
-            })
-    }
-
-    fn make_file(
-        &self,
-        pool: &PoolRef,
-        path: &Path,
-        size: u64,
-        fill: impl FnOnce(&MappedFile) -> Result<()>,
-    ) -> Result<MappedFile> {
+        geometry: Geometry,
+        created: u64,
+        fill: impl FnOnce(&Draft) -> Result<()>,
+    ) -> Result<Pool> {
         if path.parent() == Some(&self.dir) {
             fs::create_dir_all(&self.dir).map_err(|cause| from_io("created", &self.dir, cause))?;
         }
-        create(path, size, |file| {
+        let file = create(path, geometry.file_size, |file| {
             refuse_unfit(file)?;
-            fill(file)
+            let draft = Draft::format(file, geometry, created)?;
+            fill(&draft)?;
+            draft.finish()
         })
         .map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => already_exists(pool, path),
             _ => error,
-        })
+        })?;
+        open_file(file, pool, path, LOCK_WAIT)
     }
 
     /// Opens a pool to read and write.
@@ -454,7 +441,7 @@ fn no_such_pool(pool: &PoolRef, path: &Path) -> Error {
         .path(path)
 }
 
-fn already_exists(pool: &PoolRef, path: &Path) -> Error {
+pub(super) fn already_exists(pool: &PoolRef, path: &Path) -> Error {
     let argument = pool.as_argument();
     let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     let (message, hint) = match is_file {

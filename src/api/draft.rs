@@ -1,5 +1,6 @@
 //! A pool that is filled before it has its name: nobody else can see it, so it appears whole or not at all.
 
+use super::pool::Bounds;
 use crate::Result;
 use crate::core::frame::Entry;
 use crate::core::geometry::Geometry;
@@ -34,8 +35,25 @@ impl Draft {
         self.core.append_to_draft(Entry { tags, data }, seq, time)
     }
 
+    /// The most that a message may take, in bytes of the ring.
+    pub(super) fn max_message_bytes(&self) -> u64 {
+        self.core.geometry().max_batch()
+    }
+
+    /// How many messages are in it, and the seqs of the oldest and the newest. What did not fit has gone again.
+    pub(super) fn retained(&self) -> Result<(u64, Bounds)> {
+        let Some(extent) = self.core.extent()? else {
+            return Ok((0, Bounds::default()));
+        };
+        let bounds = Bounds {
+            oldest: Some(extent.oldest.seq),
+            newest: Some(extent.newest.seq),
+        };
+        Ok((extent.messages, bounds))
+    }
+
     /// What is in it now survives power loss once the file has its name.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(super) fn finish(&self) -> Result<()> {
         self.core.vouch_for_draft()
     }
 }

@@ -130,6 +130,15 @@ impl Message {
         }
     }
 
+    /// The positions that the message takes in its pool, which are never given twice; nothing if it came from elsewhere.
+    pub(super) fn place(&self) -> Option<std::ops::Range<u64>> {
+        match &self.content {
+            Content::Frame(frame) => frame.header().map(|header| header.position..header.end()),
+            #[cfg(feature = "remote")]
+            Content::Envelope(_) => None,
+        }
+    }
+
     /// Becomes the message of an envelope. `tags` is a JSON array and `data` a JSON value, both kept to the byte.
     #[cfg(feature = "remote")]
     pub(crate) fn set_envelope(&mut self, seq: u64, time: Timestamp, tags: &str, data: &str) {

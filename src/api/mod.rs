@@ -1,18 +1,22 @@
 //! The public Rust surface: [`Client`], [`Pool`], [`Tail`], [`Message`].
 
+mod archive;
 mod batch;
 mod client;
 mod draft;
+mod fill;
 mod message;
 mod pool;
 mod pool_ref;
 mod salvage;
 mod tail;
 
+pub use archive::{Exported, ImportOptions, Imported};
 pub use batch::{Batch, Tags};
 #[cfg(feature = "serve")]
 pub(crate) use client::PoolFile;
 pub use client::{Client, CreateOptions, PoolEntry};
+pub use fill::Dropped;
 pub use message::{Message, Timestamp};
 pub use pool::{Age, Bounds, Durability, Metrics, Pool, PoolInfo, Receipt, Utilization};
 pub use pool_ref::PoolRef;

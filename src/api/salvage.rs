@@ -53,9 +53,15 @@ impl Client {
             return Err(nothing_left(&from));
         }
         let geometry = *found.geometry();
+        let oldest = found.oldest_time().unwrap_or(u64::MAX);
+        let created = found.created.unwrap_or_else(now_nanos).min(oldest);
         let mut saved = Salvaged::default_for(&geometry);
-        self.create_filled(out, &to, geometry.file_size, |file| {
-            copy(&mut found, file, geometry, &mut saved)
+        self.create_filled(out, &to, geometry, created, |draft| {
+            copy(&mut found, draft, &mut saved)
+        })
+        .map_err(|error| match error.path_ref() {
+            Some(_) => error,
+            None => error.path(&to),
         })?;
         saved.losses = found.losses;
         saved.duplicates = found.duplicates;
@@ -81,15 +87,7 @@ impl Salvaged {
 }
 
 /// Fills the new pool with what was found.
-fn copy(
-    found: &mut Salvage<MappedFile>,
-    file: &MappedFile,
-    geometry: Geometry,
-    saved: &mut Salvaged,
-) -> Result<()> {
-    let oldest = found.oldest_time().unwrap_or(u64::MAX);
-    let created = found.created.unwrap_or_else(now_nanos).min(oldest);
-    let draft = Draft::format(file, geometry, created)?;
+fn copy(found: &mut Salvage<MappedFile>, draft: &Draft, saved: &mut Salvaged) -> Result<()> {
     found.messages(|frame| {
         let Some(header) = frame.header() else {
             return Ok(());
@@ -99,8 +97,7 @@ fn copy(
         saved.bounds.oldest.get_or_insert(header.seq);
         saved.bounds.newest = Some(header.seq);
         Ok(())
-    })?;
-    draft.finish()
+    })
 }
 
 fn nothing_left(path: &Path) -> Error {

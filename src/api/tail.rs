@@ -455,7 +455,7 @@ fn has_tags(message: &Message, wanted: &[String]) -> bool {
     wanted.iter().all(|tag| tags.iter().any(|has| has == tag))
 }
 
-fn retention_gap(first: u64, last: u64) -> Error {
+pub(super) fn retention_gap(first: u64, last: u64) -> Error {
     let what = if first == last {
         format!("message {first} is no longer there")
     } else {

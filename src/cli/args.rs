@@ -15,6 +15,7 @@ use super::completion::{self, CompletionArgs};
 use super::duplex::{self, DuplexArgs};
 use super::follow::Speed;
 use super::man::ManPagesArgs;
+use super::pool::archive::{self, ExportArgs, ImportArgs};
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -97,7 +98,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, list, describe and delete pools
+    /// Create, list, describe, delete, export and import pools
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Append messages to a pool
@@ -152,6 +153,12 @@ pub(crate) enum PoolCommand {
     /// Delete pools and all that is in them
     #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
     Delete(DeleteArgs),
+    /// Write all messages of a pool to an archive
+    #[command(after_help = archive::EXPORT_NOTES)]
+    Export(ExportArgs),
+    /// Make a pool out of an archive
+    #[command(after_help = archive::IMPORT_NOTES)]
+    Import(ImportArgs),
 }
 
 /// `--json`, for commands with one result.

@@ -109,7 +109,7 @@ fn dispatch(args: impl Iterator<Item = OsString>, work: &mut Work) -> Outcome {
     };
     output::set_colour(global.color.choice());
     match command {
-        Command::Pool(command) => pool::run(&global, &command),
+        Command::Pool(command) => pool::run(&global, &command, work),
         Command::Feed(args) => feed::run(&global, &args, work),
         Command::Fetch(args) => fetch::run(&global, &args),
         Command::Follow(args) => follow::run(&global, &args),

@@ -43,10 +43,6 @@ pub(super) enum Total {
     /// So many bytes.
     Bytes(u64),
     /// So many messages.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for what goes through whole pools")
-    )]
     Messages(u64),
     /// Nobody knows; the line tells the time that has passed.
     Unknown,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::args::Global;
 use super::output::{self, style, visible};
+use super::progress::{Progress, Total};
 use super::{Outcome, open};
 use crate::api::{Client, Loss, PoolRef, Salvaged};
 use crate::core::error::{ErrorKind, Result};
@@ -13,7 +14,11 @@ use crate::wire::SalvageBody;
 pub(super) fn run(global: &Global, pool: &str, out: &str, json: bool) -> Outcome {
     let (from, to) = (open::pool_ref(pool)?, open::pool_ref(out)?);
     let client = client_for(global, &from, &to)?;
-    let salvaged = client.salvage_pool(&from, &to)?;
+    let salvaged = {
+        let label = format!("saving what is undamaged of {pool}");
+        let _progress = Progress::new(&label, Total::Unknown);
+        client.salvage_pool(&from, &to)?
+    };
     if json {
         let path = |pool: &PoolRef| pool.path_in(client.dir()).to_string_lossy().into_owned();
         output::print_json(&Manifest {

@@ -59,12 +59,14 @@ impl<M: Memory> Pool<M> {
     /// made all of it durable by then.
     pub fn vouch_for_draft(&self) -> Result<()> {
         let newest = self.newest()?;
-        let (_, slot) = Checkpoint::newest(&self.memory);
-        Checkpoint {
+        let (found, slot) = Checkpoint::newest(&self.memory);
+        let checkpoint = Checkpoint {
             position: newest.position,
             seq: newest.seq,
+        };
+        if found != Some(checkpoint) {
+            checkpoint.store(&self.memory, slot);
         }
-        .store(&self.memory, slot);
         Ok(())
     }
 

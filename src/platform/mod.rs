@@ -29,7 +29,7 @@ pub(crate) use sys::is_for_others;
 pub(crate) use sys::{
     ChildId, Ending, SIGTERM, await_either, bytes_in, ending_signal, endings, exit_on_abort,
     has_more_within, is_no_program, may_execute, private_memory, remember_children, signal_name,
-    stdout_is_closed, user_id, write_through,
+    stdout_is_closed, user_id, usual_permissions, write_through,
 };
 #[cfg(all(feature = "cli", feature = "serve"))]
 pub(crate) use sys::{Hangups, raise_file_limit};

@@ -5,6 +5,7 @@
 )]
 
 mod appends;
+mod archives;
 mod handles;
 mod pools;
 #[path = "../support/random.rs"]

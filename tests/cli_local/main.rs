@@ -2,6 +2,7 @@
 
 #![cfg(feature = "cli")]
 
+mod archive;
 #[path = "../support/commands.rs"]
 mod commands;
 #[cfg(target_os = "linux")]

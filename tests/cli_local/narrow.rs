@@ -51,6 +51,8 @@ fn nothing_is_wider_than_a_terminal_of_40_columns() {
         "pool info 漢字かな漢字かな",
         "pool create new 'and another that is new'",
         "pool delete new 'and another that is new'",
+        "pool export p an-archive-with-a-rather-long-name --force",
+        "pool import copy-of-p an-archive-with-a-rather-long-name; PLS pool delete copy-of-p",
         "feed p 1",
         "feed p 1 --durability flush",
         "fetch p 4",

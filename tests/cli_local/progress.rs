@@ -90,6 +90,47 @@ fn checking_pools_shows_how_long_it_takes() {
 }
 
 #[test]
+fn exporting_a_pool_shows_how_far_it_is() {
+    let place = Place::with_numbers(3);
+    place.pipe("feed p -q", "[1,2,3]\n".repeat(5_000)).ok();
+    // More than a pipe holds, and nobody reads it.
+    let line = "mkfifo archive; exec 3<>archive; PLS pool export p > archive";
+    let mut terminal = Terminal::run(&place, 100, line);
+    terminal
+        .wait_until(|text| text.contains("exporting p: ") && text.contains("% of 5003 messages"));
+    terminal.press(CTRL_C);
+    let (status, written) = terminal.finish();
+    assert_eq!(status.code(), Some(130), "{written}");
+    assert!(screen(&written).is_empty(), "{written:?}");
+}
+
+#[test]
+fn importing_an_archive_shows_how_far_it_is() {
+    let place = Place::with_numbers(3);
+    let few = place.run("pool export p").ok();
+    std::fs::write(place.file("few"), &few).expect("a file");
+    let lines: Vec<_> = few.lines().collect();
+    let mut large = format!("{}\n", lines[0]);
+    for seq in 1..1_000_000 {
+        large += &lines[1].replacen("\"seq\":1,", &format!("\"seq\":{seq},"), 1);
+        large.push('\n');
+    }
+    std::fs::write(place.file("large"), large).expect("a file");
+    for (line, total) in [
+        ("PLS pool import q large", "% of "),
+        ("(head -n 3 few; cat) | PLS pool import q", "2 messages"),
+    ] {
+        let mut terminal = Terminal::run(&place, 100, line);
+        terminal.wait_until(|text| text.contains("importing q: ") && text.contains(total));
+        terminal.press(CTRL_C);
+        let (status, written) = terminal.finish();
+        assert_eq!(status.code(), Some(130), "{written}");
+        assert!(!written.contains("error"), "{written}");
+        assert!(!place.file("q.plasmite").exists());
+    }
+}
+
+#[test]
 fn errors_and_receipts_are_not_garbled_by_the_line() {
     let place = place_with_file("1\nnot json\n", 5_000_000);
     // The terminal itself neither shows the key nor drops what it has not shown yet.

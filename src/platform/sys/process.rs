@@ -1,6 +1,8 @@
 //! What the command line asks of the process it is, and of the signals that it gets.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
@@ -104,4 +106,9 @@ impl Hangups {
     pub(crate) async fn next(&mut self) -> Option<()> {
         self.0.recv().await
     }
+}
+
+/// As programs make their files: the umask says who may use them.
+pub(crate) fn usual_permissions() -> Permissions {
+    Permissions::from_mode(0o666)
 }

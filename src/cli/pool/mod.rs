@@ -1,24 +1,29 @@
-//! `pool create|list|info|delete`.
+//! `pool create|list|info|delete`, and in `archive` what moves whole pools.
+
+pub(super) mod archive;
 
 use serde::Serialize;
 
-use super::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
-use super::open::Target;
-use super::output::{self, visible};
-use super::size::show_size;
-use super::{Outcome, layout, open};
 use crate::api::{CreateOptions, PoolEntry, PoolInfo, Timestamp};
+use crate::cli::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
+use crate::cli::open::Target;
+use crate::cli::output::{self, visible};
+use crate::cli::signals::Work;
+use crate::cli::size::show_size;
+use crate::cli::{Outcome, layout, open};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::echo::echo;
 use crate::policy;
 use crate::wire::{ErrorFields, PoolList, error_fields};
 
-pub(super) fn run(global: &Global, command: &PoolCommand) -> Outcome {
+pub(super) fn run(global: &Global, command: &PoolCommand, work: &mut Work) -> Outcome {
     match command {
         PoolCommand::Create(args) => create(global, args),
         PoolCommand::List(args) => list(global, args),
         PoolCommand::Info(args) => info(global, args),
         PoolCommand::Delete(args) => delete(global, args),
+        PoolCommand::Export(args) => archive::export(global, args),
+        PoolCommand::Import(args) => archive::import(global, args, work),
     }
 }
 
@@ -34,7 +39,7 @@ fn create(global: &Global, args: &CreateArgs) -> Outcome {
             .info(),
         #[cfg(feature = "remote")]
         Target::Remote(url) => {
-            let client = super::remote::client(&args.remote, &url)?;
+            let client = crate::cli::remote::client(&args.remote, &url)?;
             client.create_pool(client.pool_of(&url)?.name(), options)
         }
     };
@@ -71,11 +76,11 @@ fn list(global: &Global, args: &ListArgs) -> Outcome {
 
 #[cfg(feature = "remote")]
 fn list_server(args: &ListArgs, server: &str) -> Result<(String, Vec<PoolEntry>)> {
-    let url = super::remote::RemoteRef::parse(server)?;
+    let url = crate::cli::remote::RemoteRef::parse(server)?;
     if url.pool().is_some() {
         return Err(no_server(server));
     }
-    let client = super::remote::client(&args.remote, &url)?;
+    let client = crate::cli::remote::client(&args.remote, &url)?;
     Ok((url.to_string(), client.list_pools()?))
 }
 
@@ -94,7 +99,7 @@ fn info(global: &Global, args: &InfoArgs) -> Outcome {
     let info = match open::target(&args.pool)? {
         Target::Local(pool) => global.client_for(&pool)?.open_pool_to_read(&pool)?.info()?,
         #[cfg(feature = "remote")]
-        Target::Remote(url) => super::remote::client(&args.remote, &url)?
+        Target::Remote(url) => crate::cli::remote::client(&args.remote, &url)?
             .pool_of(&url)?
             .info()?,
     };
@@ -115,7 +120,7 @@ fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
             }
             #[cfg(feature = "remote")]
             Target::Remote(url) => {
-                let pool = super::remote::client(&args.remote, &url)?.pool_of(&url)?;
+                let pool = crate::cli::remote::client(&args.remote, &url)?.pool_of(&url)?;
                 pool.delete()?;
                 pool.url()
             }
