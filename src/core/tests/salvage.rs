@@ -309,6 +309,24 @@ fn a_forged_frame_costs_one_message_and_no_more() {
 }
 
 #[test]
+fn a_newest_frame_that_does_not_follow_costs_no_other() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let mut bytes = pool.memory().to_bytes();
+    let header = FrameHeader {
+        link: 77,
+        ..at_seq(&pool, 9)
+    };
+    forge(&mut bytes, pool.geometry(), &header, b"\"?\"");
+    let (seen, search) = found(&bytes);
+    assert_eq!(seen, (1..=8).collect::<Vec<u64>>());
+    let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+    assert_eq!((search.losses.len(), range), (1, (Some(9), Some(9))));
+}
+
+#[test]
 fn of_two_frames_with_one_seq_the_one_that_fits_is_kept() {
     let pool = pool_with(Some(64));
     for n in 1..=9 {
@@ -483,6 +501,17 @@ fn a_last_that_nothing_bears_out_is_believed_unless_the_index_knows_better() {
         let known = (slots > 0).then_some(20);
         assert_eq!((search.losses.len(), range), (1, (Some(20), known)));
         assert_eq!(search.losses[0].offset, offset(&pool, 20) as u64);
+        // The claim is right, and the index has forgotten it.
+        set(&mut bytes, INTENT, last.end());
+        if let Some(word) = pool.geometry().slot_word(20) {
+            set(&mut bytes, word * WORD, 0);
+        }
+        let losses = found(&bytes).1.losses;
+        let ranges: Vec<_> = losses
+            .iter()
+            .map(|loss| (loss.first_seq, loss.last_seq))
+            .collect();
+        assert_eq!(ranges, [(Some(20), None)]);
         // The word is wrong: the index says what the newest message was.
         let mut bytes = sound;
         set(&mut bytes, LAST, last.end() + 4096);
