@@ -188,8 +188,8 @@ fn sound_text(sound: &[SoundBody]) -> String {
     }
     match listed.split_last() {
         None => "  no message is sound\n".to_owned(),
-        Some((only, [])) => format!("  sound: {only}\n"),
-        Some((last, others)) => format!("  sound: {} and {last}\n", others.join(", ")),
+        Some((only, [])) => format!("  sound messages: {only}\n"),
+        Some((last, others)) => format!("  sound messages: {} and {last}\n", others.join(", ")),
     }
 }
 
@@ -283,5 +283,26 @@ fn count(number: u64, what: &str) -> String {
         format!("1 {what}")
     } else {
         format!("{number} {what}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_messages_are_named_by_ranges_of_which_a_few_are_shown() {
+        let text = |ends: &[(u64, u64)]| {
+            let ranges = ends.iter().map(|&(first, last)| SoundBody { first, last });
+            sound_text(&ranges.collect::<Vec<_>>())
+        };
+        assert_eq!(text(&[]), "  no message is sound\n");
+        assert_eq!(text(&[(1, 3)]), "  sound messages: 1 to 3\n");
+        assert_eq!(text(&[(1, 3), (5, 5)]), "  sound messages: 1 to 3 and 5\n");
+        let many: Vec<_> = (1..=10).map(|n| (2 * n, 2 * n)).collect();
+        assert_eq!(
+            text(&many),
+            "  sound messages: 2, 4, 6, 8, 10, 12, 14, 16 and 2 more ranges\n"
+        );
     }
 }

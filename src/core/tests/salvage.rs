@@ -368,6 +368,12 @@ fn what_a_recovery_did_not_keep_is_not_retained() {
     // A word that was moved up from where the run begins takes nothing away.
     set(&mut bytes, OLDEST, at_seq(&pool, 7).position);
     assert_eq!(found(&bytes).0, [5, 6, 7, 8, 9]);
+    let lapped = pool_with(Some(64));
+    fill(&lapped, 200);
+    let mut around = lapped.memory().to_bytes();
+    set(&mut around, OLDEST, lapped.newest().unwrap().position);
+    set(&mut around, GENERATION, 1);
+    assert_eq!(found(&around).0, seqs(&lapped));
     // Without a recovery there was no reason not to keep the others.
     set(&mut bytes, GENERATION, 0);
     assert_eq!(found(&bytes).0, [1, 2, 3, 5, 6, 7, 8, 9]);
