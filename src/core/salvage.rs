@@ -317,15 +317,12 @@ impl<M: Memory> Salvage<M> {
 
     /// What of a piece is at `floor` or beyond.
     fn from(&self, piece: &Piece, floor: u64) -> Option<Piece> {
-        let mut kept = *piece;
-        for header in frames(&self.pool, piece) {
-            if header.position >= floor {
-                kept.first = header;
-                return Some(kept);
-            }
-            kept.frames -= 1;
-        }
-        None
+        let first = frames(&self.pool, piece).find(|header| header.position >= floor)?;
+        let rest = Piece { first, ..*piece };
+        Some(Piece {
+            frames: frames(&self.pool, &rest).count() as u64,
+            ..rest
+        })
     }
 
     /// The heaviest chain. `newest` is the frame at `last`: what lies beyond it counts only where it goes on from it.
