@@ -38,6 +38,8 @@ const PIECES_BACK: usize = 512;
 /// What a frame weighs in a chain, and what it costs to leave one out because the next does not link to it.
 const WEIGHT: i64 = 2;
 const UNLINKED: i64 = WEIGHT + 1;
+/// What a chain weighs that cannot be.
+const NEVER: i64 = i64::MIN >> 1;
 
 /// Messages that were retained and cannot be had any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ pub struct Salvage<M> {
 struct Piece {
     first: FrameHeader,
     last: FrameHeader,
+    /// How many they are, for the choice of the chain. Of what is chosen, frames may be taken away at the end.
     frames: u64,
     sound: bool,
 }
@@ -331,15 +334,16 @@ impl<M: Memory> Salvage<M> {
         for (i, piece) in pieces.iter().enumerate() {
             let is_beyond = newest.is_some_and(|newest| piece.first.position > newest.position);
             let mut before = match is_beyond {
-                true => (i64::MIN / 2, None),
+                true => (NEVER, None),
                 false => (0, None),
             };
             for j in i.saturating_sub(PIECES_BACK)..i {
                 let joint = joint(&pieces[j].last, &piece.first, newest.filter(|_| is_beyond));
                 let score = match joint {
-                    Some(Joint::Unlinked) if pieces[j].frames > 1 => best[j].0 - UNLINKED,
+                    // To leave out all of a piece never pays: the one before it may come before the next one, too.
+                    Some(Joint::Unlinked) => best[j].0 - UNLINKED,
                     Some(Joint::Linked | Joint::Gap) => best[j].0,
-                    _ => continue,
+                    None => continue,
                 };
                 if score >= before.0 {
                     before = (score, joint.map(|joint| (j, joint)));
@@ -348,7 +352,7 @@ impl<M: Memory> Salvage<M> {
             best.push((before.0 + WEIGHT * piece.frames as i64, before.1));
         }
         let heaviest = (0..pieces.len())
-            .filter(|&i| best[i].0 > 0)
+            .filter(|&i| best[i].0.is_positive())
             .max_by_key(|&i| best[i].0);
         let mut chain = Vec::new();
         let mut next = heaviest.map(|i| (i, Joint::Linked));
@@ -368,7 +372,6 @@ impl<M: Memory> Salvage<M> {
             frames(&self.pool, piece).take_while(|header| header.position < piece.last.position);
         Piece {
             last: left.last().unwrap_or(piece.first),
-            frames: piece.frames - 1,
             ..*piece
         }
     }
@@ -378,19 +381,8 @@ impl<M: Memory> Salvage<M> {
         let published = words.last.filter(|_| words.current).unwrap_or(0);
         let ends = |header: &FrameHeader| !header.more || header.position <= published;
         while let Some(top) = kept.pop() {
-            let (mut frames_left, mut whole) = (0, None);
-            for header in frames(&self.pool, &top) {
-                frames_left += 1;
-                if ends(&header) {
-                    whole = Some(Piece {
-                        last: header,
-                        frames: frames_left,
-                        ..top
-                    });
-                }
-            }
-            if let Some(whole) = whole {
-                kept.push(whole);
+            if let Some(last) = frames(&self.pool, &top).filter(ends).last() {
+                kept.push(Piece { last, ..top });
                 return;
             }
         }

@@ -269,7 +269,8 @@ fn what_a_dead_writer_left_behind_later_messages_does_not_pass() {
     append_at(&pool, &[(1, 2000)]).unwrap();
     let before = pool.memory().to_bytes();
     // A batch that was stored and not published; then two shorter ones in the place of its first frame.
-    append(&pool, &[&filler(2), &filler(3), &filler(4)]);
+    let batch: Vec<String> = (2..=9).map(filler).collect();
+    append(&pool, &batch.iter().map(String::as_str).collect::<Vec<_>>());
     let left = pool.memory().to_bytes();
     let mut bytes = left.clone();
     bytes[..HEADER_SIZE as usize].copy_from_slice(&before[..HEADER_SIZE as usize]);
@@ -351,6 +352,28 @@ fn of_two_frames_with_one_seq_the_one_that_fits_is_kept() {
         };
         assert_eq!(search.duplicates, [duplicate]);
     }
+}
+
+#[test]
+fn many_frames_that_stand_alone_do_not_outweigh_fewer_that_are_linked() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let mut bytes = pool.memory().to_bytes();
+    let end = pool.newest().unwrap().end() + 4096;
+    for seq in 1..=7 {
+        let twin = FrameHeader {
+            position: end + seq * 256,
+            ..at_seq(&pool, seq)
+        };
+        forge(&mut bytes, pool.geometry(), &twin, b"\"?\"");
+    }
+    // Otherwise what is beyond it would not count in any case.
+    set(&mut bytes, LAST, 0);
+    let (seen, search) = found(&bytes);
+    assert_eq!(seen, (1..=9).collect::<Vec<u64>>());
+    assert_eq!(search.duplicates.len(), 7);
 }
 
 #[test]
