@@ -319,3 +319,19 @@ impl Ids {
         HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards HTTP/2, where whoever answers has to know that HEAD has no body.
+    #[test]
+    fn of_a_response_to_head_the_length_of_its_body_is_left() {
+        for (body, length) in [("abc", "3"), ("", "0")] {
+            let mut response = Response::new(Body::from(body));
+            take_body(&mut response);
+            assert_eq!(response.body().size_hint().exact(), Some(0));
+            assert_eq!(response.headers()[CONTENT_LENGTH], length);
+        }
+    }
+}
