@@ -59,9 +59,9 @@ pub mod serve;
 pub mod wire;
 
 pub use crate::api::{
-    Age, Batch, Bounds, Canceller, Client, CreateOptions, Durability, EndReason, Gap, GapPolicy,
-    Issue, IssueCode, Message, Metrics, Next, Pool, PoolEntry, PoolInfo, PoolRef, Receipt, Report,
-    Start, Tags, Tail, TailOptions, Timestamp, Utilization,
+    Age, Batch, Bounds, Canceller, Client, CreateOptions, Duplicate, Durability, EndReason, Gap,
+    GapPolicy, Issue, IssueCode, Loss, Message, Metrics, Next, Pool, PoolEntry, PoolInfo, PoolRef,
+    Receipt, Report, Salvaged, Start, Tags, Tail, TailOptions, Timestamp, Utilization,
 };
 pub use crate::core::error::{Error, ErrorKind, Result};
 pub use crate::platform::sigbus::install_guard as install_sigbus_guard;

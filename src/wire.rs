@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::{Bounds, Issue, Message, PoolEntry, Report, Timestamp};
+use crate::api::{Bounds, Issue, Loss, Message, PoolEntry, Report, Salvaged, Timestamp};
 use crate::core::error::Error;
 
 /// Appends a message's envelope to `out`: `{"seq":...,"time":...,"meta":{"tags":[...]},"data":...}`, without the
@@ -135,6 +135,80 @@ impl IssueBody {
             message: issue.message.clone(),
             seq: issue.seq,
             offset: issue.offset,
+        }
+    }
+}
+
+/// What a salvage saved and what is lost, in the order of the document.
+#[derive(Debug, Serialize)]
+pub struct SalvageBody<'a> {
+    saved: SavedBody,
+    lost: Vec<LossBody>,
+    duplicates: Vec<DuplicateBody>,
+    file_size: u64,
+    index_capacity: u64,
+    header_is_sound: bool,
+    assumed: &'a [String],
+}
+
+/// What was saved.
+#[derive(Debug, Serialize)]
+struct SavedBody {
+    messages: u64,
+    bounds: Bounds,
+}
+
+/// Messages that are lost; a `null` seq is not known.
+#[derive(Debug, Serialize)]
+struct LossBody {
+    first: Option<u64>,
+    last: Option<u64>,
+    offset: u64,
+    bytes: u64,
+    code: &'static str,
+    message: &'static str,
+}
+
+/// A frame that claims the seq of another.
+#[derive(Debug, Serialize)]
+struct DuplicateBody {
+    seq: u64,
+    kept_offset: u64,
+    dropped_offset: u64,
+}
+
+impl SalvageBody<'_> {
+    /// What is reported of this.
+    pub fn new(salvaged: &Salvaged) -> SalvageBody<'_> {
+        let duplicates = salvaged.duplicates.iter().map(|twin| DuplicateBody {
+            seq: twin.seq,
+            kept_offset: twin.kept,
+            dropped_offset: twin.dropped,
+        });
+        SalvageBody {
+            saved: SavedBody {
+                messages: salvaged.messages,
+                bounds: salvaged.bounds,
+            },
+            lost: salvaged.losses.iter().map(LossBody::new).collect(),
+            duplicates: duplicates.collect(),
+            file_size: salvaged.file_size,
+            index_capacity: salvaged.index_capacity,
+            header_is_sound: salvaged.header_is_sound,
+            assumed: &salvaged.assumed,
+        }
+    }
+}
+
+impl LossBody {
+    fn new(loss: &Loss) -> LossBody {
+        LossBody {
+            first: loss.first_seq,
+            last: loss.last_seq,
+            offset: loss.offset,
+            bytes: loss.bytes,
+            code: loss.code.name(),
+            message: loss.message,
         }
     }
 }

@@ -296,6 +296,25 @@ const COMMON: [&str; 2] = ["error", "json"];
 /// Who else uses what of the core, and why. The API is the one adapter over storage; what is above uses the API.
 const CORE_USERS: &[(&str, &str, &str)] = &[
     (
+        "api/draft.rs",
+        "frame",
+        "an `Entry` is how messages are handed to an append",
+    ),
+    (
+        "api/draft.rs",
+        "geometry",
+        "the dimensions of what is filled",
+    ),
+    ("api/draft.rs", "header", "a new pool's identity"),
+    ("api/draft.rs", "pool", "formatting and filling"),
+    (
+        "api/salvage.rs",
+        "geometry",
+        "the new pool has the dimensions of the old one",
+    ),
+    ("api/salvage.rs", "salvage", "what is adapted"),
+    ("api/mod.rs", "salvage", "hands the manifest's types on"),
+    (
         "api/batch.rs",
         "frame",
         "an `Entry` is how messages are handed to an append",
@@ -305,14 +324,18 @@ const CORE_USERS: &[(&str, &str, &str)] = &[
         "geometry",
         "a new pool's dimensions, from what was asked for",
     ),
-    ("api/client.rs", "header", "a new pool's identity"),
+    (
+        "api/client.rs",
+        "header",
+        "what to say of a file that is no pool",
+    ),
     (
         "api/client.rs",
         "layout",
         "default size, header size, and where the bell's two words are",
     ),
     ("api/client.rs", "memory", "how long to wait for the lock"),
-    ("api/client.rs", "pool", "opening, formatting and deleting"),
+    ("api/client.rs", "pool", "opening and deleting"),
     (
         "api/client.rs",
         "verify",

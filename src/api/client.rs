@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::draft::Draft;
 use super::message::Timestamp;
 use super::pool::{Bounds, Pool, ReadOnly, Shared};
 use super::pool_ref::{PoolRef, is_pool_file, name_of};
 use crate::core::geometry::Geometry;
-use crate::core::header::{Header, NOT_A_POOL_HINT};
+use crate::core::header::NOT_A_POOL_HINT;
 use crate::core::layout::{DEFAULT_FILE_SIZE, HEADER_SIZE, MIN_FILE_SIZE, WAITER_FLAG, WAKE_WORD};
 use crate::core::memory::LockWait;
 use crate::core::pool::{self as core_pool, Pool as CorePool, Recovery};
 use crate::core::verify::Report;
 use crate::platform::boot::{boot_word, network_file_system};
 use crate::platform::clock::now_nanos;
-use crate::platform::create::{create, delete, random_bytes};
+use crate::platform::create::{create, delete};
 use crate::platform::fork::fork_count;
 use crate::platform::futex::FutexBell;
 use crate::platform::lock::FileLock;
@@ -91,25 +92,46 @@ impl Client {
     fn create_at(&self, pool: &PoolRef, path: &Path, options: CreateOptions) -> Result<Pool> {
         let size = options.size_bytes.unwrap_or(DEFAULT_FILE_SIZE);
         let geometry = Geometry::for_file(size, options.index_capacity)?;
+        let file = self.make_file(pool, path, size, |file| {
+            Draft::format(file, geometry, now_nanos()).map(drop)
+        })?;
+        open_file(file, pool, path, LOCK_WAIT)
+    }
+
+    /// Makes a pool whose messages `fill` puts in before it has its name.
+    pub(super) fn create_filled(
+        &self,
+        pool: &PoolRef,
+        path: &Path,
+        size: u64,
+        fill: impl FnOnce(&MappedFile) -> Result<()>,
+    ) -> Result<()> {
+        self.make_file(pool, path, size, fill)
+            .map(drop)
+            .map_err(|error| match error.path_ref() {
+                Some(_) => error,
+                None => error.path(path),
+            })
+    }
+
+    fn make_file(
+        &self,
+        pool: &PoolRef,
+        path: &Path,
+        size: u64,
+        fill: impl FnOnce(&MappedFile) -> Result<()>,
+    ) -> Result<MappedFile> {
         if path.parent() == Some(&self.dir) {
             fs::create_dir_all(&self.dir).map_err(|cause| from_io("created", &self.dir, cause))?;
         }
-        let header = Header {
-            uuid: random_uuid()?,
-            created: now_nanos(),
-            geometry,
-        };
-        let file = create(path, size, |file| {
+        create(path, size, |file| {
             refuse_unfit(file)?;
-            let boot = boot_word(file.file())?.unwrap_or(0);
-            CorePool::format(file, &header, boot);
-            Ok(())
+            fill(file)
         })
         .map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => already_exists(pool, path),
             _ => error,
-        })?;
-        open_file(file, pool, path, LOCK_WAIT)
+        })
     }
 
     /// Opens a pool to read and write.
@@ -152,7 +174,7 @@ impl Client {
     }
 
     /// Maps a file that is to be a pool. Whoever asked for it learns what it is instead.
-    fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
+    pub(super) fn map(&self, pool: &PoolRef, path: &Path, access: Access) -> Result<MappedFile> {
         MappedFile::open(path, access, HEADER_SIZE).map_err(|error| match error.kind() {
             ErrorKind::Corrupt => too_short(path, error),
             ErrorKind::NotFound if self.dir.is_file() && path.parent() == Some(&self.dir) => {
@@ -400,14 +422,6 @@ fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// A random UUID, version 4.
-fn random_uuid() -> Result<[u8; 16]> {
-    let mut uuid = random_bytes::<16>()?;
-    uuid[6] = uuid[6] & 0x0F | 0x40;
-    uuid[8] = uuid[8] & 0x3F | 0x80;
-    Ok(uuid)
 }
 
 fn replaced() -> Error {

@@ -474,16 +474,20 @@ pub(crate) struct DoctorArgs {
     /// Check every pool in the pool directory
     #[arg(long)]
     pub(crate) all: bool,
+    /// Save every undamaged message in a new pool of this name or path, and list what is lost
+    #[arg(long, value_name = "OUT", conflicts_with = "all")]
+    pub(crate) salvage: Option<String>,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
 const DOCTOR_NOTES: &str = "\
 Reads every message and its checksum; changes nothing, and does not stop writers.
-Exits with 7 if a pool is corrupt.
+Exits with 7 if a pool is corrupt, or if a salvage could not save everything.
 
 Examples:
   plasmite doctor chat
+  plasmite doctor chat --salvage chat-saved
   plasmite doctor --all --json";
 
 /// How a command that streams prints.

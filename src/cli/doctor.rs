@@ -5,13 +5,17 @@ use serde::Serialize;
 use super::args::{DoctorArgs, Global};
 use super::output::{self, style, visible};
 use super::progress::{Progress, Total};
-use super::{Outcome, Stop, open};
+use super::{Outcome, Stop, open, salvage};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::policy;
 use crate::wire::{IssueBody, ReportBody};
 
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Outcome {
+    if let (Some(pool), Some(out)) = (&args.pool, &args.salvage) {
+        let json = args.json.json || !output::stdout_is_terminal();
+        return salvage::run(global, pool, out, json);
+    }
     let examined = match &args.pool {
         Some(pool) => Examined {
             diagnoses: vec![examine_one(global, pool)?],
@@ -185,8 +189,11 @@ fn issue_text(issue: &IssueBody) -> String {
 fn remedies(pool: &str, report: &Report) -> Vec<String> {
     let mut hints = Vec::new();
     if let Some(hint) = &report.hint {
-        // It does not open, so there is nothing else to be said of it.
-        return vec![hint.clone()];
+        let may_have_been_one = report.issues.iter().any(|issue| issue.offset != Some(4));
+        let salvage = format!("if it is a pool that was damaged, {}", salvage_hint(pool));
+        return std::iter::once(hint.clone())
+            .chain(may_have_been_one.then_some(salvage))
+            .collect();
     }
     if report.is_corrupt() {
         hints.push("copy the file before anything else, and stop what writes to it".to_owned());
@@ -212,11 +219,14 @@ fn remedies(pool: &str, report: &Report) -> Vec<String> {
 fn rescue(pool: &str, report: &Report) -> Vec<String> {
     let codes = || report.issues.iter().map(|issue| issue.code);
     if codes().any(|code| code == IssueCode::Control) {
-        return vec![format!(
-            "the pool cannot be relied on as it is: restore the file from a copy, or delete it with `plasmite pool delete {pool}` and create it anew"
-        )];
+        return vec![
+            salvage_hint(pool),
+            format!(
+                "the pool cannot be relied on as it is: restore the file from a copy, or delete it with `plasmite pool delete {pool}` once its messages are saved"
+            ),
+        ];
     }
-    let mut hints = Vec::new();
+    let mut hints = vec![salvage_hint(pool)];
     let is_lost = |issue: &&Issue| matches!(issue.code, IssueCode::Frame | IssueCode::Payload);
     let lost = report.issues.iter().filter(is_lost);
     if let Some(last_lost) = lost.clone().filter_map(|issue| issue.seq).max() {
@@ -231,10 +241,18 @@ fn rescue(pool: &str, report: &Report) -> Vec<String> {
         ));
     }
     hints.push(match lost.count() {
-        0 => "feed its messages to a new pool, and delete this one".to_owned(),
-        _ => "what is damaged cannot be restored from this file: take it from where it came from, feed all to a new pool, and delete this one".to_owned(),
+        0 => "go on with the new pool, and delete this one".to_owned(),
+        _ => "what is damaged cannot be restored from this file: take it from where it came from"
+            .to_owned(),
     });
     hints
+}
+
+/// The command that saves all that can be saved.
+fn salvage_hint(pool: &str) -> String {
+    format!(
+        "save every undamaged message in a new pool, and see what is lost, with `plasmite doctor --salvage ./saved.plasmite {pool}`"
+    )
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -17,6 +17,7 @@ mod pool;
 mod pretty;
 mod progress;
 mod remote;
+mod salvage;
 #[cfg(feature = "serve")]
 mod serve;
 mod signals;

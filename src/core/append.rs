@@ -77,6 +77,15 @@ impl<M: Memory> Pool<M> {
         })
     }
 
+    /// Appends a message under these stamps to a pool that nobody else knows of yet: there is no lock to take, no file
+    /// that could be gone, and nobody to wake.
+    pub fn append_to_draft(&self, entry: Entry<'_>, seq: u64, time: u64) -> Result<()> {
+        let entries = std::iter::once(entry);
+        let stamps = [(seq, time)];
+        let plan = self.plan(total_size(entries.clone())?, 1, Stamps::Given(&stamps))?;
+        self.perform(&plan, entries)
+    }
+
     fn plan<'s>(&self, size: u64, count: usize, stamps: Stamps<'s>) -> Result<Plan<'s>> {
         let before = self.before()?;
         let claim = claim(self.geometry(), &before, size)?;

@@ -55,6 +55,19 @@ impl Checkpoint {
 }
 
 impl<M: Memory> Pool<M> {
+    /// Stores a checkpoint of the newest frame in a pool that nobody else knows of yet. Whoever gives it its name has
+    /// made all of it durable by then.
+    pub fn vouch_for_draft(&self) -> Result<()> {
+        let newest = self.newest()?;
+        let (_, slot) = Checkpoint::newest(&self.memory);
+        Checkpoint {
+            position: newest.position,
+            seq: newest.seq,
+        }
+        .store(&self.memory, slot);
+        Ok(())
+    }
+
     /// Makes everything up to the newest committed frame survive power loss, and says so in the file.
     ///
     /// All frames since the last checkpoint are synced, not only the newest: an acknowledged message must not sit

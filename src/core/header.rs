@@ -46,7 +46,8 @@ impl RawHeader {
         Ok(RawHeader(words))
     }
 
-    fn word(&self, offset: u64) -> u64 {
+    /// The word at this offset, whatever it is.
+    pub(super) fn word(&self, offset: u64) -> u64 {
         self.0[(offset / WORD) as usize]
     }
 
@@ -68,8 +69,34 @@ impl RawHeader {
 
     /// The header, if it is one of this format version, undamaged, and for a file of `file_size` bytes.
     pub fn check(self, file_size: u64) -> Result<Header> {
+        let header = self.check_any_size()?;
+        if header.geometry.file_size != file_size {
+            return Err(damaged(
+                format!(
+                    "the file has {file_size} bytes where its header says {}",
+                    header.geometry.file_size
+                ),
+                FILE_SIZE,
+            )
+            .hint("the file was truncated or grown by another program; restore it from a copy"));
+        }
+        Ok(header)
+    }
+
+    /// Whether these are the undamaged bytes of another format version.
+    pub(super) fn is_of_another_version(&self) -> bool {
+        let (magic, version) = split(self.word(MAGIC_VERSION));
+        magic.to_le_bytes() == MAGIC && version != FORMAT_VERSION && self.is_whole()
+    }
+
+    fn is_whole(&self) -> bool {
+        pair(immutable_crc(&self.0), 0) == self.word(IMMUTABLE_CRC)
+    }
+
+    /// The header, if it is one of this format version and undamaged, whatever size the file has by now.
+    pub(super) fn check_any_size(&self) -> Result<Header> {
         self.check_version()?;
-        if pair(immutable_crc(&self.0), 0) != self.word(IMMUTABLE_CRC) {
+        if !self.is_whole() {
             return Err(damaged(
                 "the header's checksum does not match",
                 IMMUTABLE_CRC,
@@ -82,16 +109,6 @@ impl RawHeader {
             ));
         }
         let header = self.parse();
-        if header.geometry.file_size != file_size {
-            return Err(damaged(
-                format!(
-                    "the file has {file_size} bytes where its header says {}",
-                    header.geometry.file_size
-                ),
-                FILE_SIZE,
-            )
-            .hint("the file was truncated or grown by another program; restore it from a copy"));
-        }
         if !is_sound(&header.geometry) {
             return Err(damaged(
                 "the dimensions in the header contradict each other",

@@ -19,7 +19,8 @@
 //!
 //! [`layout`], [`geometry`], [`frame`], [`header`] say what the bytes are. [`memory`] is the contract with the
 //! platform. [`plan`] and [`append`] write, [`read`] and [`cursor`] read, [`index`] finds, [`wait`] sleeps.
-//! [`checkpoint`] makes durable, [`recover`] rebuilds, [`verify`] judges. [`pool`] ties them together.
+//! [`checkpoint`] makes durable, [`recover`] rebuilds, [`verify`] judges, [`salvage`]
+//! saves what can be saved, by `guess` also without a header. [`pool`] ties them together.
 
 // A clock, the environment, files: what clippy.toml lists is banned here and nowhere else.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -30,6 +31,7 @@ pub mod cursor;
 pub mod error;
 pub mod frame;
 pub mod geometry;
+mod guess;
 pub mod header;
 #[cfg(any(test, feature = "internals"))]
 pub mod heap;
@@ -41,6 +43,7 @@ pub mod plan;
 pub mod pool;
 pub mod read;
 pub mod recover;
+pub mod salvage;
 pub mod verify;
 pub mod wait;
 

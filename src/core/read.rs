@@ -76,12 +76,14 @@ impl<M: Memory> Pool<M> {
         Ok(true)
     }
 
-    /// Whether the payload behind a header matches it, on a pool whose writers are held off.
+    /// Whether the payload behind a header matches it, on a pool whose writers are held off. If so, `frame` holds it.
     pub(super) fn payload_matches(&self, header: &FrameHeader, frame: &mut Frame) -> bool {
         let size = header.payload_size() as usize;
         let payload = frame.make_room(size);
         self.copy_out(header.position + FRAME_HEADER_SIZE, payload);
-        crc32c::crc32c(payload) == header.payload_crc
+        let matches = crc32c::crc32c(payload) == header.payload_crc;
+        frame.header = matches.then_some(*header);
+        matches
     }
 
     /// The header at `position`; `None` if a writer has begun to overwrite it.

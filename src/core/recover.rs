@@ -417,7 +417,8 @@ impl Run {
     }
 }
 
-fn follows(before: &FrameHeader, next: &FrameHeader) -> bool {
+/// Whether `next` is the successor of `before`.
+pub(super) fn follows(before: &FrameHeader, next: &FrameHeader) -> bool {
     next.position == before.end()
         && next.link == before.crc()
         && next.time >= before.time

@@ -7,6 +7,7 @@ mod damage;
 mod deletion;
 mod reading;
 mod recovery;
+mod salvage;
 
 use super::append::{Appended, When};
 use super::checkpoint::Checkpoint;

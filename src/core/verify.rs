@@ -352,7 +352,8 @@ fn break_between(before: &FrameHeader, next: &FrameHeader) -> Option<&'static st
     }
 }
 
-fn bad_text(frame: &Frame) -> Option<&'static str> {
+/// What is wrong with the text in a frame whose checksums are right.
+pub(super) fn bad_text(frame: &Frame) -> Option<&'static str> {
     let mut scratch = Vec::new();
     let is_json =
         |text: &[u8], scratch: &mut Vec<u8>| super::json::compact_into(text, scratch).is_ok();

@@ -7,5 +7,8 @@
 mod appends;
 mod handles;
 mod pools;
+#[path = "../support/random.rs"]
+mod random;
+mod salvage;
 mod support;
 mod tails;

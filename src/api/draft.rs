@@ -1,0 +1,49 @@
+//! A pool that is filled before it has its name: nobody else can see it, so it appears whole or not at all.
+
+use crate::Result;
+use crate::core::frame::Entry;
+use crate::core::geometry::Geometry;
+use crate::core::header::Header;
+use crate::core::pool::Pool as CorePool;
+use crate::platform::boot::boot_word;
+use crate::platform::create::random_bytes;
+use crate::platform::mapped::MappedFile;
+
+/// A pool in a file without a name.
+pub(super) struct Draft {
+    core: CorePool<MappedFile>,
+}
+
+impl Draft {
+    /// Formats `file` as an empty pool. No message may be earlier than `created`.
+    pub(super) fn format(file: &MappedFile, geometry: Geometry, created: u64) -> Result<Draft> {
+        let header = Header {
+            uuid: random_uuid()?,
+            created,
+            geometry,
+        };
+        let boot = boot_word(file.file())?.unwrap_or(0);
+        CorePool::format(file, &header, boot);
+        Ok(Draft {
+            core: CorePool::attach(file.clone(), header),
+        })
+    }
+
+    /// Appends a message as it is stored: `tags` a compact JSON array or nothing, `data` compact JSON.
+    pub(super) fn push(&self, seq: u64, time: u64, tags: &[u8], data: &[u8]) -> Result<()> {
+        self.core.append_to_draft(Entry { tags, data }, seq, time)
+    }
+
+    /// What is in it now survives power loss once the file has its name.
+    pub(super) fn finish(self) -> Result<()> {
+        self.core.vouch_for_draft()
+    }
+}
+
+/// A random UUID, version 4.
+fn random_uuid() -> Result<[u8; 16]> {
+    let mut uuid = random_bytes::<16>()?;
+    uuid[6] = uuid[6] & 0x0F | 0x40;
+    uuid[8] = uuid[8] & 0x3F | 0x80;
+    Ok(uuid)
+}

@@ -1,0 +1,541 @@
+//! What is found in a damaged pool, what is not taken for a message, and what is listed as lost.
+
+use super::*;
+use crate::core::salvage::{Duplicate, Loss, Salvage};
+
+type Search = Salvage<HeapMemory>;
+
+fn search(bytes: &[u8]) -> Result<Search> {
+    Salvage::search(HeapMemory::from_bytes(bytes), bytes.len() as u64, BOOT_NOW)
+}
+
+fn found(bytes: &[u8]) -> (Vec<u64>, Search) {
+    let mut search = search(bytes).unwrap();
+    let mut seqs = Vec::new();
+    search
+        .messages(|frame| {
+            seqs.push(frame.header().unwrap().seq);
+            Ok(())
+        })
+        .unwrap();
+    (seqs, search)
+}
+
+fn set(bytes: &mut [u8], offset: u64, value: u64) {
+    bytes[offset as usize..offset as usize + 8].copy_from_slice(&value.to_le_bytes());
+}
+
+/// The headers of all retained frames, the one of the genesis included.
+fn headers(pool: &Pool<HeapMemory>) -> Vec<FrameHeader> {
+    let control = Control::load_exclusive(pool.memory());
+    let first = pool.header_exclusive(control.oldest).unwrap();
+    let next = |header: &FrameHeader| {
+        (header.position < control.last).then(|| pool.header_exclusive(header.end()).unwrap())
+    };
+    std::iter::successors(Some(first), next).collect()
+}
+
+fn at_seq(pool: &Pool<HeapMemory>, seq: u64) -> FrameHeader {
+    let all = headers(pool);
+    *all.iter().find(|header| header.seq == seq).unwrap()
+}
+
+fn offset(pool: &Pool<HeapMemory>, seq: u64) -> usize {
+    pool.geometry().offset_at(at_seq(pool, seq).position) as usize
+}
+
+/// Stores a frame whose checksums are right.
+fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) {
+    let entry = Entry { tags: b"", data };
+    let header = FrameHeader {
+        data_len: data.len() as u32,
+        tags_len: 0,
+        payload_crc: entry.crc(),
+        ..*header
+    };
+    let encoded = header.encode();
+    let at = g.offset_at(header.position);
+    for (i, word) in (0..).zip(encoded.words) {
+        set(bytes, at + i * 8, word);
+    }
+    set(bytes, at + STATE_WORD * 8, encoded.committed);
+    let payload = at as usize + 48;
+    bytes[payload..payload + data.len().div_ceil(8) * 8].fill(0);
+    bytes[payload..payload + data.len()].copy_from_slice(data);
+}
+
+fn loss(first: u64, last: u64, pool: &Pool<HeapMemory>, code: IssueCode) -> Loss {
+    let (from, to) = (at_seq(pool, first), at_seq(pool, last));
+    Loss {
+        first_seq: Some(first),
+        last_seq: Some(last),
+        offset: pool.geometry().offset_at(from.position),
+        bytes: to.end() - from.position,
+        code,
+        message: match code {
+            IssueCode::Payload => "the payload does not match its checksum",
+            _ => "no frame header there is whole",
+        },
+    }
+}
+
+#[test]
+fn a_sound_pool_is_found_whole() {
+    for (slots, count) in [(Some(64), 0), (Some(64), 5), (Some(0), 40), (None, 300)] {
+        let pool = pool_with(slots);
+        fill(&pool, count);
+        let (seen, search) = found(&pool.memory().to_bytes());
+        assert_eq!(seen, seqs(&pool));
+        assert!(search.losses.is_empty() && search.duplicates.is_empty());
+        assert!(search.assumed.is_empty() && search.header_is_sound);
+        assert_eq!(
+            (search.created, search.geometry()),
+            (Some(1), pool.geometry())
+        );
+        assert_eq!(search.oldest_time(), (count > 0).then_some(1000));
+    }
+}
+
+#[test]
+fn damaged_messages_are_lost_one_by_one_and_the_rest_is_found() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 200);
+    let all = seqs(&pool);
+    let (first, last) = (all[0], *all.last().unwrap());
+    let mut bytes = pool.memory().to_bytes();
+    let (a, b, c) = (first + 5, first + 9, last - 3);
+    bytes[offset(&pool, a) + 60] ^= 1;
+    for seq in [b, b + 1, c] {
+        bytes[offset(&pool, seq) + 9] ^= 1;
+    }
+    let (seen, search) = found(&bytes);
+    let lost = [a, b, b + 1, c];
+    let left: Vec<u64> = all.into_iter().filter(|seq| !lost.contains(seq)).collect();
+    assert_eq!(seen, left);
+    let losses = [
+        loss(a, a, &pool, IssueCode::Payload),
+        loss(b, b + 1, &pool, IssueCode::Frame),
+        loss(c, c, &pool, IssueCode::Frame),
+    ];
+    assert_eq!(search.losses, losses);
+}
+
+#[test]
+fn the_first_and_the_last_message_are_lost_by_number_where_anything_names_them() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 200);
+    let all = seqs(&pool);
+    let (first, last) = (all[0], *all.last().unwrap());
+    let mut bytes = pool.memory().to_bytes();
+    for seq in [first, last - 1, last] {
+        bytes[offset(&pool, seq) + 9] ^= 1;
+    }
+    let (seen, search) = found(&bytes);
+    assert_eq!(seen, all[1..all.len() - 2]);
+    let [below, beyond] = search.losses[..] else {
+        panic!("{:?}", search.losses);
+    };
+    assert_eq!(below, loss(first, first, &pool, IssueCode::Frame));
+    assert_eq!(
+        (beyond.first_seq, beyond.last_seq),
+        (Some(last - 1), Some(last))
+    );
+    assert_eq!(beyond.offset, offset(&pool, last - 1) as u64);
+    assert_eq!(
+        beyond.bytes,
+        at_seq(&pool, last).position + 48 - at_seq(&pool, last - 1).position
+    );
+
+    // Without an index nothing says how many there were.
+    let pool = pool_with(Some(0));
+    fill(&pool, 200);
+    let all = seqs(&pool);
+    let mut bytes = pool.memory().to_bytes();
+    for seq in [all[0], last] {
+        bytes[offset(&pool, seq) + 9] ^= 1;
+    }
+    let (_, search) = found(&bytes);
+    let ends = search
+        .losses
+        .iter()
+        .map(|loss| (loss.first_seq, loss.last_seq));
+    let ends: Vec<_> = ends.collect();
+    assert_eq!(ends, [(None, Some(all[0])), (Some(last), None)]);
+}
+
+#[test]
+fn the_first_messages_of_a_young_pool_begin_with_1() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 5);
+    let mut bytes = pool.memory().to_bytes();
+    let ring = pool.geometry().ring_offset as usize;
+    bytes[ring + 9] ^= 1;
+    let (seen, search) = found(&bytes);
+    assert_eq!((seen, search.losses.len()), (vec![1, 2, 3, 4, 5], 0));
+    bytes[offset(&pool, 1) + 9] ^= 1;
+    bytes[offset(&pool, 2) + 9] ^= 1;
+    for oldest in [pool.geometry().first_position(), 0] {
+        set(&mut bytes, OLDEST, oldest);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, [3, 4, 5]);
+        let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+        assert_eq!((search.losses.len(), range), (1, (Some(1), Some(2))));
+    }
+}
+
+#[test]
+fn no_control_word_is_needed() {
+    for (slots, count) in [(Some(64), 7), (Some(0), 200)] {
+        let pool = pool_with(slots);
+        fill(&pool, count);
+        let sound = pool.memory().to_bytes();
+        let words = [
+            INTENT,
+            LAST,
+            OLDEST,
+            BOOT,
+            GENERATION,
+            SEQ_FLOOR,
+            CHECKPOINTS[0],
+        ];
+        for value in [0, 1, u64::MAX, 1 << 40] {
+            for word in words {
+                let mut bytes = sound.clone();
+                set(&mut bytes, word, value);
+                assert_eq!(found(&bytes).0, seqs(&pool), "{value} at {word}");
+            }
+            let mut bytes = sound.clone();
+            for word in words {
+                set(&mut bytes, word, value);
+            }
+            assert_eq!(found(&bytes).0, seqs(&pool), "{value} everywhere");
+        }
+        // Each of them names another frame, or the word beside it.
+        for word in [INTENT, LAST, OLDEST] {
+            for header in headers(&pool) {
+                let mut bytes = sound.clone();
+                set(&mut bytes, word, header.position);
+                assert_eq!(found(&bytes).0, seqs(&pool), "{header:?} at {word}");
+                set(&mut bytes, word, header.position + 8);
+                assert_eq!(found(&bytes).0, seqs(&pool), "{header:?} at {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_writer_had_claimed_is_stale() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 200);
+    let all = seqs(&pool);
+    let mut bytes = pool.memory().to_bytes();
+    // As a writer that died before it stored a byte of its frames.
+    let stays = at_seq(&pool, all[7]);
+    let newest = pool.newest().unwrap();
+    set(&mut bytes, OLDEST, stays.position);
+    set(
+        &mut bytes,
+        INTENT,
+        stays.position + pool.geometry().ring_size,
+    );
+    assert!(stays.position + pool.geometry().ring_size > newest.end());
+    let (seen, search) = found(&bytes);
+    assert_eq!((seen, search.losses), (all[7..].to_vec(), vec![]));
+}
+
+#[test]
+fn a_batch_without_its_end_is_cut_off_unless_it_was_published() {
+    let pool = pool_with(Some(64));
+    append(&pool, &["1", "2"]);
+    append(&pool, &["3", "4", "5"]);
+    let end = offset(&pool, 5);
+    let mut published = pool.memory().to_bytes();
+    published[end + 9] ^= 1;
+    assert_eq!(found(&published).0, [1, 2, 3, 4]);
+    let mut crashed = published.clone();
+    set(&mut crashed, BOOT, BOOT_NOW + 1);
+    let (seen, search) = found(&crashed);
+    assert_eq!(seen, [1, 2]);
+    let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+    assert_eq!(range, (Some(3), Some(5)));
+    let mut begun = published;
+    set(&mut begun, LAST, at_seq(&pool, 2).position);
+    assert_eq!(found(&begun).0, [1, 2]);
+}
+
+#[test]
+fn what_a_dead_writer_left_behind_later_messages_does_not_pass() {
+    let pool = pool_with(Some(64));
+    append_at(&pool, &[(1, 2000)]).unwrap();
+    let before = pool.memory().to_bytes();
+    // A batch that was stored and not published; then two shorter ones in the place of its first frame.
+    append(&pool, &[&filler(2), &filler(3), &filler(4)]);
+    let left = pool.memory().to_bytes();
+    let mut bytes = left.clone();
+    bytes[..HEADER_SIZE as usize].copy_from_slice(&before[..HEADER_SIZE as usize]);
+    set(
+        &mut bytes,
+        INTENT,
+        Control::load_exclusive(pool.memory()).intent,
+    );
+    let pool = open(HeapMemory::from_bytes(&bytes), BOOT_NOW).unwrap();
+    append_at(&pool, &[(2, 3000)]).unwrap();
+    let (seen, search) = found(&pool.memory().to_bytes());
+    assert_eq!((seen, search.losses), (vec![1, 2], vec![]));
+}
+
+#[test]
+fn a_forged_frame_costs_one_message_and_no_more() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let g = *pool.geometry();
+    // Of the last two, nothing says which is right.
+    for seq in 2..=7 {
+        for link in [at_seq(&pool, seq).link, 77] {
+            let mut bytes = pool.memory().to_bytes();
+            let header = FrameHeader {
+                link,
+                ..at_seq(&pool, seq)
+            };
+            forge(&mut bytes, &g, &header, b"\"?\"");
+            let (seen, search) = found(&bytes);
+            let left: Vec<u64> = (1..=9).filter(|other| *other != seq).collect();
+            assert_eq!(seen, left);
+            assert_eq!(search.losses, [loss(seq, seq, &pool, IssueCode::Frame)]);
+        }
+    }
+}
+
+#[test]
+fn of_two_frames_with_one_seq_the_one_that_fits_is_kept() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let g = *pool.geometry();
+    // In the free part of the ring, of this lap and of another.
+    for lap in [0, 5] {
+        let mut bytes = pool.memory().to_bytes();
+        let position = pool.newest().unwrap().end() + 4096 + lap * g.ring_size;
+        let twin = FrameHeader {
+            position,
+            ..at_seq(&pool, 3)
+        };
+        forge(&mut bytes, &g, &twin, b"\"?\"");
+        let (seen, search) = found(&bytes);
+        assert_eq!((seen, search.losses), ((1..=9).collect(), vec![]));
+        let duplicate = Duplicate {
+            seq: 3,
+            kept: offset(&pool, 3) as u64,
+            dropped: g.offset_at(position),
+        };
+        assert_eq!(search.duplicates, [duplicate]);
+    }
+}
+
+#[test]
+fn what_a_recovery_did_not_keep_is_not_retained() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let mut bytes = pool.memory().to_bytes();
+    bytes[offset(&pool, 4) + 9] ^= 1;
+    set(&mut bytes, OLDEST, at_seq(&pool, 5).position);
+    set(&mut bytes, GENERATION, 1);
+    let (seen, search) = found(&bytes);
+    assert_eq!((seen, search.losses), (vec![5, 6, 7, 8, 9], vec![]));
+    // A word that was moved up from where the run begins takes nothing away.
+    set(&mut bytes, OLDEST, at_seq(&pool, 7).position);
+    assert_eq!(found(&bytes).0, [5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn data_that_is_no_json_is_no_message() {
+    let pool = pool_with(Some(64));
+    append(&pool, &["1", "2 2", "3"]);
+    let (seen, search) = found(&pool.memory().to_bytes());
+    assert_eq!(seen, [1, 3]);
+    assert_eq!(search.losses, [loss(2, 2, &pool, IssueCode::Payload)]);
+}
+
+#[test]
+fn holes_are_no_losses() {
+    let pool = pool_with(Some(64));
+    append_at(&pool, &[(5, 2000), (6, 2000)]).unwrap();
+    append_at(&pool, &[(20, 2000)]).unwrap();
+    let (seen, search) = found(&pool.memory().to_bytes());
+    assert_eq!((seen, search.losses), (vec![5, 6, 20], vec![]));
+}
+
+#[test]
+fn dimensions_are_found_by_the_frames() {
+    for (slots, count) in [
+        (None, 3),
+        (Some(0), 3),
+        (Some(77), 3),
+        (Some(77), 400),
+        (Some(2048), 90),
+    ] {
+        let pool = pool_with(slots);
+        fill(&pool, count);
+        let mut bytes = pool.memory().to_bytes();
+        bytes[..IMMUTABLE_SIZE as usize].fill(0xA5);
+        let (seen, search) = found(&bytes);
+        assert_eq!((seen, search.geometry()), (seqs(&pool), pool.geometry()));
+        assert!(!search.header_is_sound && search.created.is_none());
+        assert_eq!(search.assumed.len(), 1, "{:?}", search.assumed);
+        assert!(search.assumed[0].contains(&pool.geometry().index_capacity.to_string()));
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_holds_what_is_left() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 20);
+    let bytes = pool.memory().to_bytes();
+    let (seen, search) = found(&bytes[..offset(&pool, 11) + 8]);
+    assert_eq!(seen, (1..=10).collect::<Vec<u64>>());
+    let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+    assert_eq!((search.losses.len(), range), (1, (Some(11), Some(20))));
+    // The size of the file, and that 20 was the newest: how long it was is not there to be compared with the claim.
+    assert_eq!(search.assumed.len(), 2);
+    assert!(search.header_is_sound);
+}
+
+#[test]
+fn a_file_that_was_cut_and_lost_its_header_is_found_by_its_frames_alone() {
+    // The first lap from the genesis on, an index of the default length, two laps, and one lap that is not the first.
+    let shapes = [
+        (Some(0), 20, 12),
+        (Some(77), 20, 12),
+        (None, 20, 12),
+        (Some(77), 400, 12),
+        (Some(0), 400, 12),
+    ];
+    for (slots, count, left) in shapes {
+        let pool = pool_with(slots);
+        fill(&pool, count);
+        let g = *pool.geometry();
+        let mut bytes = pool.memory().to_bytes();
+        bytes[..IMMUTABLE_SIZE as usize].fill(0xA5);
+        let all = seqs(&pool);
+        // Cut where the ring has some frames of the newest lap, and none or some of the one before.
+        let newest = all.iter().filter(|seq| {
+            let place = at_seq(&pool, **seq).position;
+            place / g.ring_size == pool.newest().unwrap().position / g.ring_size
+        });
+        let newest: Vec<u64> = newest.copied().collect();
+        let cut = offset(&pool, newest[left]);
+        let (seen, search) = found(&bytes[..cut]);
+        let kept = |seq: &&u64| newest[..left].contains(seq);
+        let expected: Vec<u64> = all.iter().filter(kept).copied().collect();
+        assert_eq!(seen, expected, "{slots:?} {count}: {:?}", search.geometry());
+        assert!(search.geometry().file_size >= cut as u64);
+        assert!(search.assumed[0].contains("dimensions"));
+        // Both laps.
+        if count > 300 {
+            let oldest = offset(&pool, all[left]);
+            let (seen, search) = found(&bytes[..oldest]);
+            assert_eq!(seen, [&all[..left], &newest].concat());
+            assert_eq!(search.geometry().ring_size, g.ring_size);
+        }
+    }
+}
+
+#[test]
+fn a_last_that_nothing_bears_out_is_believed_unless_the_index_knows_better() {
+    for slots in [0, 64] {
+        let pool = pool_with(Some(slots));
+        fill(&pool, 20);
+        let sound = pool.memory().to_bytes();
+        let last = at_seq(&pool, 20);
+        // The last frame is gone and the claim is wrong: the word alone says that there was one.
+        let mut bytes = sound.clone();
+        bytes[offset(&pool, 20) + 9] ^= 1;
+        set(&mut bytes, INTENT, 0);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, (1..=19).collect::<Vec<u64>>());
+        let range = (search.losses[0].first_seq, search.losses[0].last_seq);
+        let known = (slots > 0).then_some(20);
+        assert_eq!((search.losses.len(), range), (1, (Some(20), known)));
+        assert_eq!(search.losses[0].offset, offset(&pool, 20) as u64);
+        // The word is wrong: the index says what the newest message was.
+        let mut bytes = sound;
+        set(&mut bytes, LAST, last.end() + 4096);
+        set(&mut bytes, INTENT, 0);
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, (1..=20).collect::<Vec<u64>>());
+        assert_eq!(search.losses.len(), (slots == 0) as usize);
+        assert_eq!(search.assumed.len(), (slots > 0) as usize);
+    }
+}
+
+#[test]
+fn a_claim_that_the_oldest_message_does_not_bear_out_takes_nothing_away() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 200);
+    let mut bytes = pool.memory().to_bytes();
+    let intent = Control::load_exclusive(pool.memory()).intent;
+    set(&mut bytes, INTENT, intent + 4096);
+    assert_eq!(found(&bytes).0, seqs(&pool));
+    set(&mut bytes, OLDEST, 8);
+    assert_eq!(found(&bytes).0, seqs(&pool));
+}
+
+#[test]
+fn what_is_no_pool_of_this_version_is_refused() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 3);
+    let sound = pool.memory().to_bytes();
+    let refused = |bytes: &[u8]| search(bytes).map(drop).unwrap_err();
+    assert_eq!(refused(&[0; 100]).kind(), ErrorKind::Corrupt);
+    assert_eq!(refused(&[0; 70_000]).kind(), ErrorKind::Corrupt);
+    let mut deleted = sound.clone();
+    set(&mut deleted, DELETED, DELETED_MARK);
+    assert_eq!(refused(&deleted).kind(), ErrorKind::NotFound);
+    // A version that the checksum vouches for is no damage; one that it does not is.
+    let mut other = sound.clone();
+    other[4] = 3;
+    assert_eq!(found(&other).0, [1, 2, 3]);
+    let crc = crc32c::crc32c(&other[..IMMUTABLE_CRC as usize]);
+    set(&mut other, IMMUTABLE_CRC, u64::from(crc));
+    assert!(refused(&other).message().contains("version 3"));
+    // All of it is damaged.
+    let mut empty = sound;
+    empty[HEADER_SIZE as usize..].fill(0);
+    let (seen, search) = found(&empty);
+    let [all] = search.losses[..] else { panic!() };
+    assert_eq!((seen, all.first_seq, all.last_seq), (vec![], None, None));
+    assert_eq!(all.bytes, pool.geometry().ring_size);
+}
+
+#[test]
+fn a_draft_is_filled_under_given_stamps_and_outlives_a_crash() {
+    let pool = pool_with(Some(64));
+    for (seq, time) in [(3, 50), (4, 50), (9, 60)] {
+        let entry = Entry {
+            tags: b"",
+            data: b"0",
+        };
+        pool.append_to_draft(entry, seq, time).unwrap();
+    }
+    pool.vouch_for_draft().unwrap();
+    assert_eq!(seqs(&pool), [3, 4, 9]);
+    assert!(at_seq(&pool, 9).hole && !at_seq(&pool, 4).hole);
+    let newest = pool.newest().unwrap();
+    let (checkpoint, _) = Checkpoint::newest(pool.memory());
+    let expected = Checkpoint {
+        position: newest.position,
+        seq: 9,
+    };
+    assert_eq!(checkpoint, Some(expected));
+    let entry = Entry {
+        tags: b"",
+        data: b"0",
+    };
+    let error = pool.append_to_draft(entry, 9, 60).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
