@@ -64,7 +64,7 @@ impl Stages {
         let cors = cors(&server.options.cors_origins);
         let nothing =
             service_fn(async |_: Request| Ok::<_, Infallible>(Response::new(Body::empty())));
-        let no_page = answered(cors.layer(nothing).oneshot(Request::default()).await);
+        let Ok(no_page) = cors.layer(nothing).oneshot(Request::default()).await;
         Ok(Stages {
             server,
             router,
@@ -127,7 +127,7 @@ impl Stages {
             known.set(caller).ok();
             Ok::<_, Infallible>(response)
         });
-        let response = answered(self.cors.layer(identify).oneshot(request).await);
+        let Ok(response) = self.cors.layer(identify).oneshot(request).await;
         (response, known.into_inner().flatten())
     }
 
@@ -150,19 +150,11 @@ impl Stages {
             }
         }
         let refused = pattern.and_then(|pattern| check_query(pattern, request.uri()).err());
-        let response = match refused {
-            Some(refusal) => refusal.into_response(),
-            None => answered(self.router.clone().call(request).await),
-        };
+        if let Some(refusal) = refused {
+            return (refusal.into_response(), known);
+        }
+        let Ok(response) = self.router.clone().call(request).await;
         (response, known)
-    }
-}
-
-/// What a service answers that cannot fail.
-fn answered(outcome: std::result::Result<Response<Body>, Infallible>) -> Response<Body> {
-    match outcome {
-        Ok(response) => response,
-        Err(never) => match never {},
     }
 }
 
