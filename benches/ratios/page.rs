@@ -13,6 +13,9 @@ pub(crate) const FILE: &str = "performance.md";
 /// Where its plots are.
 pub(crate) const PLOTS: &str = "performance";
 
+/// What no benchmark can tell. Its first line is for whoever changes it.
+const WHAT_DOMINATED: &str = include_str!("../../docs/what-dominated.md");
+
 const HEAD: &str = "\
 <!-- Written by `make bench ARGS=--docs`; not by hand. -->
 # Performance
@@ -99,7 +102,8 @@ pub(crate) fn render(report: &Report, peers: &Peers) -> String {
     if !peers.rows.is_empty() {
         page.push_str(&peer_section(peers));
     }
-    page
+    let (_, written_by_hand) = WHAT_DOMINATED.split_once('\n').unwrap_or_default();
+    page + "\n" + written_by_hand
 }
 
 fn machine(report: &Report) -> impl Iterator<Item = String> {

@@ -1,5 +1,6 @@
 //! What comes out: messages and their times.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -32,11 +33,54 @@ impl Timestamp {
 
     /// Appends the text form to `out`.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
+        let (second, nanos) = (self.0 / NANOS, self.0 % NANOS);
+        let mut known = LAST_SECOND.get();
+        if known.second != second {
+            known = Second::written(second);
+            LAST_SECOND.set(known);
+        }
+        out.extend_from_slice(&known.text);
+        let mut digits = *b"000000000Z";
+        let mut left = nanos;
+        for digit in digits[..9].iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        out.extend_from_slice(&digits);
+    }
+}
+
+const NANOS: u64 = 1_000_000_000;
+
+thread_local! {
+    /// Messages come by the thousand in a second, and to work out its date costs more than to copy a message.
+    static LAST_SECOND: Cell<Second> = const { Cell::new(Second::NONE) };
+}
+
+/// A second, and its text up to the decimal point.
+#[derive(Clone, Copy)]
+struct Second {
+    second: u64,
+    text: [u8; 20],
+}
+
+impl Second {
+    /// No time has that many seconds.
+    const NONE: Second = Second {
+        second: u64::MAX,
+        text: [0; 20],
+    };
+
+    fn written(second: u64) -> Second {
         const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
-        let printed = jiff::Timestamp::from_nanosecond(i128::from(self.0))
-            .and_then(|time| PRINTER.print_timestamp(&time, &mut *out));
+        let mut all = Vec::with_capacity(30);
+        let printed = jiff::Timestamp::from_nanosecond(i128::from(second) * i128::from(NANOS))
+            .and_then(|time| PRINTER.print_timestamp(&time, &mut all));
         // Any u64 of nanoseconds lies between 1970 and 2554, and a `Vec` takes whatever it is given.
-        debug_assert!(printed.is_ok(), "{printed:?}");
+        debug_assert!(printed.is_ok() && all.len() == 30, "{printed:?}");
+        let mut text = [b'0'; 20];
+        text.copy_from_slice(all.get(..20).unwrap_or(&[b'0'; 20]));
+        Second { second, text }
     }
 }
 
@@ -255,6 +299,25 @@ mod tests {
             Timestamp(u64::MAX).to_string(),
             "2554-07-21T23:34:33.709551615Z"
         );
+    }
+
+    /// Guards against the date of another second, and against decimals that are not nine.
+    #[test]
+    fn a_time_is_shown_the_same_whatever_was_shown_before() {
+        let second = 1_795_480_064;
+        for (time, shown) in [
+            (second * NANOS, "2026-11-24T00:27:44.000000000Z"),
+            (second * NANOS + 7, "2026-11-24T00:27:44.000000007Z"),
+            ((second + 1) * NANOS - 1, "2026-11-24T00:27:44.999999999Z"),
+            ((second + 1) * NANOS, "2026-11-24T00:27:45.000000000Z"),
+            (second * NANOS + 10, "2026-11-24T00:27:44.000000010Z"),
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (999_999_999, "1970-01-01T00:00:00.999999999Z"),
+        ] {
+            assert_eq!(Timestamp(time).to_string(), shown);
+            let jiff = jiff::Timestamp::from_nanosecond(time.into()).unwrap();
+            assert_eq!(format!("{jiff:.9}"), shown);
+        }
     }
 
     #[test]

@@ -486,10 +486,15 @@ impl Pool {
             .map_err(|error| self.named(error))
     }
 
-    /// Whether this handle may append.
+    /// As [`check_there`](Pool::check_there) for a handle that may append, but asks the system no more often than an
+    /// append does.
     #[cfg(feature = "serve")]
-    pub(crate) fn is_writable(&self) -> bool {
-        self.check_writable().is_ok()
+    pub(crate) fn check_fit_to_write(&self) -> Result<()> {
+        self.check_writable()?;
+        let core = &self.shared.core;
+        core.check_deleted()
+            .and_then(|()| core.memory().check(Some(now_nanos())))
+            .map_err(|error| self.named(error))
     }
 
     /// Appends a batch at durability `fast`, or fails with `Busy` if the lock is not free at this moment.

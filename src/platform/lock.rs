@@ -1,6 +1,7 @@
 //! The writers' lock: a mutex for threads that share a handle, then `flock` for everybody else.
 
 use std::fs::File;
+use std::hint;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,9 +13,10 @@ use super::fork::fork_count;
 use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::{LockWait, WriterLock};
 
-/// How often a waiting writer merely lets others run: most holders are done within microseconds.
-const YIELDS: u32 = 4;
-const FIRST_SLEEP: Duration = Duration::from_micros(20);
+/// How often a writer that waits goes round before it tries for the first time again, about as long as an append takes.
+const SPINS: u32 = 50;
+/// Few appends take that long. Whoever sleeps leaves the pool to one writer at a time, to whom it costs the least.
+const FIRST_SLEEP: Duration = Duration::from_micros(50);
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// The lock on a pool file. Threads that share one `FileLock` exclude each other, and so do all that opened the file.
@@ -86,13 +88,16 @@ fn lock_file(file: &File, deadline: &mut Deadline) -> Result<()> {
     }
 }
 
-/// Lets others run: at first only that, later for longer and longer.
+/// Waits as long as an append takes on another processor, then lets others run, then sleeps for longer and longer.
 fn back_off(attempts: u32, remaining: Duration) {
-    let Some(doublings) = attempts.checked_sub(YIELDS) else {
-        return thread::yield_now();
-    };
-    let sleep = FIRST_SLEEP.saturating_mul(1 << doublings.min(16));
-    thread::sleep(sleep.min(LONGEST_SLEEP).min(remaining));
+    match attempts {
+        0 => (0..SPINS).for_each(|_| hint::spin_loop()),
+        1 => thread::yield_now(),
+        _ => {
+            let sleep = FIRST_SLEEP.saturating_mul(1 << (attempts - 2).min(16));
+            thread::sleep(sleep.min(LONGEST_SLEEP).min(remaining));
+        }
+    }
 }
 
 #[cold]

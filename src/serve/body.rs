@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -40,13 +40,13 @@ pub(super) async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, 
 }
 
 async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
-    let mut whole = Vec::new();
-    loop {
+    let mut whole = Whole::default();
+    while !body.is_end_stream() {
         let Ok(frame) = timeout(limits.progress, body.frame()).await else {
             return Err(too_slow());
         };
         let Some(frame) = frame else {
-            return Ok(whole.into());
+            break;
         };
         let frame = frame.map_err(|cause| {
             Error::new(ErrorKind::Usage, "the request's body was cut off")
@@ -57,13 +57,56 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, Refusal> {
             if (whole.len() + data.len()) as u64 > limits.bytes {
                 return Err(too_large(limits.bytes));
             }
-            whole.extend_from_slice(&data);
+            whole.add(data);
+        }
+    }
+    Ok(whole.into_bytes())
+}
+
+/// The pieces of a body. A single one, as most bodies are, is not copied.
+#[derive(Default)]
+struct Whole {
+    first: Bytes,
+    all: Vec<u8>,
+}
+
+impl Whole {
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.into()
         }
     }
 }
 
 /// Reads a body as one JSON object of this shape. [BODY-1] [BODY-3]
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    // To keep track of the path costs more than to read again what is refused.
+    match serde_json::from_slice(body) {
+        Ok(Object(value)) => Ok(value),
+        Err(_) => explain(body),
+    }
+}
+
+/// Reads a body that is refused once more, to say which part of it is.
+#[cold]
+fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut reader);
     let Object(value) = read.map_err(|error| {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
@@ -21,12 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use super::Server;
+use super::again::Again;
 use super::answer::{Refusal, json};
 use super::openapi::schema;
-use super::stages;
+use super::stages::{self, Holding, Stages};
 
 /// How many connections beyond the limit are told so at once; the oldest of them goes when another comes.
 const CROWD: usize = 256;
@@ -36,10 +35,11 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Takes connections until `over`, then waits for those that are open, within limits.
 pub(super) async fn run(
     listener: TcpListener,
-    router: Router,
+    stages: Stages,
     server: Arc<Server>,
     over: impl Future<Output = ()>,
 ) {
+    let stages = Arc::new(stages);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(server.options.limits.connections));
     let crowd = Crowd::default();
@@ -59,7 +59,7 @@ pub(super) async fn run(
         stream.set_nodelay(true).ok();
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
-                let connection = Connection::new(router.clone(), &server, graceful.watcher());
+                let connection = Connection::new(&stages, &server, graceful.watcher());
                 tokio::spawn(async move {
                     connection.serve(stream).await;
                     drop(place);
@@ -77,7 +77,7 @@ pub(super) async fn run(
 
 /// One connection, and how long it has had no request under way.
 struct Connection {
-    router: Router,
+    stages: Arc<Stages>,
     server: Arc<Server>,
     watcher: Watcher,
     activity: Arc<Activity>,
@@ -90,9 +90,9 @@ struct Activity {
 }
 
 impl Connection {
-    fn new(router: Router, server: &Arc<Server>, watcher: Watcher) -> Connection {
+    fn new(stages: &Arc<Stages>, server: &Arc<Server>, watcher: Watcher) -> Connection {
         Connection {
-            router,
+            stages: Arc::clone(stages),
             server: Arc::clone(server),
             watcher,
             activity: Arc::new(Activity {
@@ -117,14 +117,14 @@ impl Connection {
 
     async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
         let limit = self.server.options.limits.header_timeout;
-        let (router, activity) = (self.router, Arc::clone(&self.activity));
+        let (stages, activity) = (self.stages, Arc::clone(&self.activity));
         let service = service_fn(move |request: Request<Incoming>| {
             let request_under_way = UnderWay::new(&activity);
-            let answer = router.clone().oneshot(request);
+            let stages = Arc::clone(&stages);
             async move {
-                let response = answer.await?;
+                let response = stages.answer(request.map(Body::new)).await;
                 // The request ends when its body does, which for a stream may be long after.
-                Ok::<_, Infallible>(response.map(|body| stages::holding(body, request_under_way)))
+                Ok::<_, Infallible>(response.map(|body| Holding::new(body, request_under_way)))
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -140,9 +140,9 @@ impl Connection {
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = self.watcher.watch(connection);
+        let connection = std::pin::pin!(self.watcher.watch(connection));
         tokio::select! {
-            _ = connection => {}
+            _ = Again::new(connection) => {}
             () = self.activity.idle_for(limit) => {}
         }
     }

@@ -4,6 +4,7 @@
 //! is, the library says.
 
 mod access;
+mod again;
 mod answer;
 mod body;
 mod config;
@@ -38,6 +39,7 @@ use self::body::BodyLimits;
 use self::metrics::Metrics;
 use self::origin::Origins;
 use self::pools::Pools;
+use self::stages::Stages;
 use self::tls::TlsNow;
 use crate::api::Client;
 use crate::{Error, ErrorKind, Result};
@@ -65,7 +67,7 @@ struct Server {
 /// A server that has its address, and takes connections once it runs.
 pub struct Bound {
     server: Arc<Server>,
-    router: axum::Router,
+    stages: Stages,
     listener: TcpListener,
     address: SocketAddr,
     fingerprint: Option<String>,
@@ -102,10 +104,10 @@ pub async fn bind(options: ServeOptions) -> Result<Bound> {
         .map_err(|cause| unbound(options.bind, cause))?;
     let (router, description) = routes::all();
     let server = Arc::new(Server::new(options, access, tls, &description)?);
-    let router = stages::around(router, &server).with_state(Arc::clone(&server));
+    let stages = Stages::around(router, &description, Arc::clone(&server)).await?;
     Ok(Bound {
         server,
-        router,
+        stages,
         listener,
         address,
         fingerprint,
@@ -169,7 +171,7 @@ impl Bound {
     /// Serves until `over`, then ends what is under way. [QUOTA-6]
     pub async fn run(self, over: impl Future<Output = ()>) {
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.server)));
-        listen::run(self.listener, self.router, self.server, over).await;
+        listen::run(self.listener, self.stages, self.server, over).await;
         sweeper.abort();
     }
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderValue;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Refusal, unexpected};
@@ -31,6 +32,8 @@ pub(super) struct Pools {
 pub(super) struct OpenPool {
     /// The handle that all requests share.
     pub(super) pool: Pool,
+    /// Its UUID, as a header has it.
+    pub(super) uuid: HeaderValue,
     used: Mutex<Instant>,
     changes: watch::Sender<()>,
     has_waiter: Mutex<bool>,
@@ -69,13 +72,13 @@ impl Pools {
 
     /// The pool of this name, to read. Looks whether the file is still the one that is open.
     pub(super) async fn to_read(&self, name: &PoolName) -> Result<Arc<OpenPool>, Refusal> {
-        self.opened_or(name, |_| true, Client::open_pool_to_read)
+        self.opened_or(name, Pool::check_there, Client::open_pool_to_read)
             .await
     }
 
-    /// The pool of this name, to append to.
+    /// The pool of this name, to append to. Looks for its file as often as every writer has to, and no more.
     pub(super) async fn to_write(&self, name: &PoolName) -> Result<Arc<OpenPool>, Refusal> {
-        self.opened_or(name, Pool::is_writable, Client::open_pool)
+        self.opened_or(name, Pool::check_fit_to_write, Client::open_pool)
             .await
     }
 
@@ -83,10 +86,10 @@ impl Pools {
     async fn opened_or(
         &self,
         name: &PoolName,
-        will_do: fn(&Pool) -> bool,
+        check: fn(&Pool) -> Result<()>,
         open: fn(&Client, &PoolRef) -> Result<Pool>,
     ) -> Result<Arc<OpenPool>, Refusal> {
-        let opened = || self.opened(name).filter(|opened| will_do(&opened.pool));
+        let opened = || self.opened(name, check);
         if let Some(opened) = opened() {
             return Ok(opened);
         }
@@ -113,10 +116,12 @@ impl Pools {
         });
     }
 
-    fn opened(&self, name: &PoolName) -> Option<Arc<OpenPool>> {
+    fn opened(&self, name: &PoolName, check: fn(&Pool) -> Result<()>) -> Option<Arc<OpenPool>> {
         let open = Arc::clone(self.open().get(&name.0)?);
-        if open.pool.check_there().is_err() {
-            self.forget(name);
+        if check(&open.pool).is_err() {
+            if open.pool.check_there().is_err() {
+                self.forget(name);
+            }
             return None;
         }
         *open.used() = Instant::now();
@@ -129,7 +134,10 @@ impl Pools {
     }
 
     fn keep(&self, name: &PoolName, pool: Pool) -> Arc<OpenPool> {
+        let uuid = HeaderValue::try_from(pool.uuid_text());
         let opened = Arc::new(OpenPool {
+            // Digits and hyphens, which any header takes.
+            uuid: uuid.unwrap_or(HeaderValue::from_static("")),
             pool,
             used: Mutex::new(Instant::now()),
             changes: watch::Sender::new(()),

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -88,7 +88,7 @@ async fn metrics(
     let mut response = Response::new(text.into());
     response.headers_mut().insert(
         CONTENT_TYPE,
-        axum::http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
     );
     Ok(response)
 }
@@ -204,6 +204,8 @@ async fn create_pool(
         .pools
         .on_storage(move || client.create_pool(&pool, options)?.info())
         .await?;
+    // If another file had that name, whatever became of it, nobody is to be told of it any more.
+    server.pools.forget(&name);
     Ok(pool_answer(info))
 }
 
@@ -254,15 +256,17 @@ fn pool_answer(info: PoolInfo) -> Response {
     struct PoolAnswer {
         pool: PoolInfo,
     }
-    let uuid = info.uuid.clone();
-    of_pool(&uuid, json(&PoolAnswer { pool: info }))
+    let uuid = HeaderValue::try_from(&info.uuid);
+    let answer = json(&PoolAnswer { pool: info });
+    match uuid {
+        Ok(uuid) => of_pool(uuid, answer),
+        Err(_) => answer,
+    }
 }
 
 /// Says which pool a response is about. [HTTP-9]
-fn of_pool(uuid: &str, mut response: Response) -> Response {
-    if let Ok(uuid) = uuid.parse() {
-        response.headers_mut().insert(POOL_HEADER, uuid);
-    }
+fn of_pool(uuid: HeaderValue, mut response: Response) -> Response {
+    response.headers_mut().insert(POOL_HEADER, uuid);
     response
 }
 
@@ -326,10 +330,20 @@ async fn append(
         .map_err(|error| body::within(&body, asked.data, error))?;
     let open = server.pools.to_write(&name).await?;
     let (receipt, batch) = append_to(&server, &open, batch, durability).await?;
-    let mut text = b"{\"message\":".to_vec();
+    let mut text = Vec::with_capacity(batch.text_bytes() + ENVELOPE);
+    text.extend_from_slice(b"{\"message\":");
     batch.write_envelope(&receipt, &mut text);
-    text.extend_from_slice(format!(",\"durability\":\"{}\"}}", durability.name()).as_bytes());
-    Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
+    end_receipt(durability, &mut text);
+    Ok(of_pool(open.uuid.clone(), json_text(text)))
+}
+
+/// What an answer has beside a message's own text, about.
+const ENVELOPE: usize = 160;
+
+fn end_receipt(durability: Durability, text: &mut Vec<u8>) {
+    for part in [",\"durability\":\"", durability.name(), "\"}"] {
+        text.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Messages to be appended together.
@@ -387,8 +401,9 @@ async fn append_batch(
         );
         text.extend_from_slice(message.as_bytes());
     }
-    text.extend_from_slice(format!("],\"durability\":\"{}\"}}", durability.name()).as_bytes());
-    Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
+    text.push(b']');
+    end_receipt(durability, &mut text);
+    Ok(of_pool(open.uuid.clone(), json_text(text)))
 }
 
 /// The pool that may be appended to, and the body that says what. Nothing is read of who may not.
@@ -483,7 +498,7 @@ async fn message(
     let mut text = b"{\"message\":".to_vec();
     message.write_envelope(&mut text);
     text.push(b'}');
-    Ok(of_pool(&open.pool.uuid_text(), json_text(text)))
+    Ok(of_pool(open.uuid.clone(), json_text(text)))
 }
 
 /// Messages as JSON Lines, from where the query says, as they come.
@@ -537,7 +552,7 @@ async fn follow(server: &Server, name: &PoolName, options: StreamOptions) -> Ans
         return Err(Refusal::overloaded("too many tails are open"));
     };
     let open = server.pools.to_read(name).await?;
-    let uuid = open.pool.uuid_text();
+    let uuid = open.uuid.clone();
     let held = Held {
         pool: open,
         place,
@@ -545,7 +560,7 @@ async fn follow(server: &Server, name: &PoolName, options: StreamOptions) -> Ans
         shutdown: server.shutdown.subscribe(),
     };
     Ok(of_pool(
-        &uuid,
+        uuid,
         stream::respond(held, options.tail, options.form)?,
     ))
 }

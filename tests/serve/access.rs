@@ -186,6 +186,23 @@ fn pages_from_elsewhere_can_neither_write_nor_read() {
     );
 }
 
+/// Guards against a cache that hands a page what was answered to a program: both are told what the answer depends on.
+#[test]
+fn an_answer_says_on_what_it_depends_whether_a_page_asked_or_not() {
+    let server = Server::start(&["--cors-origin", "https://good.example"]);
+    let told = |headers: &[&str]| {
+        let head = server.ask("GET", "/v0/pools", headers, "").head;
+        let is_told =
+            |line: &&str| line.starts_with("vary:") || line.starts_with("access-control-expose");
+        let mut told: Vec<String> = head.lines().filter(is_told).map(str::to_owned).collect();
+        told.sort_unstable();
+        told
+    };
+    let plain = told(&[]);
+    assert_eq!(plain.len(), 2, "{plain:?}");
+    assert_eq!(plain, told(&["origin: https://evil.example"]));
+}
+
 /// The exit code and the error of a `serve` that does not start.
 fn refused(flags: &[&str]) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();

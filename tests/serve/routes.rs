@@ -37,6 +37,47 @@ fn every_answer_says_which_protocol_and_which_request_it_is() {
     assert!(answer.head.contains("x-request-id: ") && !answer.head.contains("not mine"));
 }
 
+/// Guards against a number that repeats, or that starts anew with the server.
+#[test]
+fn a_request_that_brings_no_id_is_given_one_of_its_own() {
+    let ids = || {
+        let server = Server::start(&[]);
+        let id = || {
+            let head = server.get("/healthz").head;
+            let (_, id) = head.split_once("x-request-id: ").unwrap();
+            id.lines().next().unwrap().to_owned()
+        };
+        [id(), id(), id()]
+    };
+    let mut all: Vec<String> = [ids(), ids()].concat();
+    let is_id = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(all.iter().all(is_id), "{all:?}");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 6, "{all:?}");
+}
+
+/// Guards against a refusal that answers HEAD with a body, which the next answer on the connection would be taken for.
+#[test]
+fn an_answer_to_head_has_no_body_whoever_gives_it() {
+    let server = Server::start(&["--token", "secret"]);
+    for (path, host) in [
+        ("/healthz", "localhost"),
+        ("/v0/pools", "localhost"),
+        ("/healthz", "a.b"),
+    ] {
+        let host = format!("host: {host}");
+        let [head, get] = ["HEAD", "GET"].map(|method| server.ask(method, path, &[&host], ""));
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (get.status, ""),
+            "{path}"
+        );
+        let length = format!("content-length: {}\r\n", get.body.len());
+        assert!(head.head.contains(&length), "{head:?}");
+    }
+}
+
 #[test]
 fn a_batch_goes_in_as_a_whole_or_not_at_all() {
     let server = Server::start(&[]);
