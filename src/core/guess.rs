@@ -2,7 +2,6 @@
 //!
 //! A frame says its own position, and that fits its place in the file for few dimensions only.
 
-use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::Result;
@@ -105,25 +104,20 @@ fn guess(memory: &impl Memory, raw: &RawHeader, file_size: u64) -> Option<Geomet
     best.map(|(_, geometry)| geometry)
 }
 
-/// Dimensions in which both the first and the last sample stand where they should: of a file of this size, or else of the
-/// smallest that is longer.
+/// The smallest dimensions of a file that is at least this long in which both the first and the last sample stand where
+/// they should.
 ///
 /// For frames that are all of one lap more than one ring would do, and which one it was makes no difference to where they
 /// are.
 fn told_by(samples: &[Sample], file_size: u64) -> Option<Geometry> {
     let (first, last) = (samples.first()?, samples.last()?);
     let least = file_size.max(MIN_FILE_SIZE);
-    let fitting = |words: Range<u64>| {
-        words
-            .take(RINGS)
-            .filter_map(|words| first.of_ring(words * WORD))
-            .filter(|g| last.fits(g))
-    };
-    // An index takes half of the file at most.
-    let shortest = least / 2 / WORD;
-    fitting(shortest..least / WORD)
-        .find(|g| g.file_size == least)
-        .or_else(|| fitting(shortest..u64::MAX).find(|g| g.file_size >= least))
+    // An index takes half of the file at most, and a ring is a whole number of words.
+    let words = least / (2 * WORD)..u64::MAX;
+    words
+        .take(RINGS)
+        .filter_map(|words| first.of_ring(words * WORD))
+        .find(|g| g.file_size >= least && last.fits(g))
 }
 
 /// The dimensions that tell themselves: where frames of one lap stand beside those of another, the distance between

@@ -117,9 +117,12 @@ impl Api {
                     }
                     shown
                 });
+                let sound = report.sound.iter();
+                let sound = sound.map(|range| json!({"first": range.start(), "last": range.end()}));
                 Ok(json!({"report": {
                     "status": if report.is_corrupt() { "corrupt" } else { "ok" },
                     "last_good_seq": report.last_good_seq,
+                    "sound": sound.collect::<Vec<_>>(),
                     "issue_count": report.issues.len(),
                     "issues": issues.collect::<Vec<_>>(),
                 }}))

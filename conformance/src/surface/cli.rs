@@ -228,7 +228,7 @@ impl Cli {
                 done.exit
             )));
         }
-        let kept = ["status", "last_good_seq", "issue_count", "issues"];
+        let kept = ["status", "last_good_seq", "sound", "issue_count", "issues"];
         let kept = kept.map(|name| (name.to_owned(), report[name].clone()));
         Ok(json!({"report": Map::from_iter(kept)}))
     }
