@@ -143,8 +143,13 @@ impl MappedFile {
     ///
     /// As for `check`.
     pub fn check_unlocked(&self, now: u64) -> Result<()> {
-        self.shared
-            .inspect_unless_asked(&self.shared.asked_unlocked, Some(now))
+        let shared = &self.shared;
+        let found = shared.inspect_unless_asked(&shared.asked_unlocked, Some(now));
+        if found.is_err() {
+            // Whoever writes next sees it too, however short a time ago they looked.
+            shared.asked.store(0, Ordering::Relaxed);
+        }
+        found
     }
 
     /// Waits until every writer has to look at the file again. The caller has held the writers' lock since `locked`, and
@@ -652,7 +657,17 @@ mod tests {
         file.close().unwrap();
         map.check_unlocked(now + CHECK_INTERVAL - 1).unwrap();
         assert!(map.check(Some(now)).is_err());
-        assert!(map.check_unlocked(now + CHECK_INTERVAL).is_err());
+    }
+
+    #[test]
+    fn what_is_found_without_the_lock_concerns_the_next_writer() {
+        let now = 5_000_000_000;
+        let (file, map) = zeros();
+        map.check(Some(now)).unwrap();
+        file.close().unwrap();
+        map.check(Some(now)).unwrap();
+        assert!(map.check_unlocked(now).is_err());
+        assert!(map.check(Some(now)).is_err());
     }
 
     #[test]
