@@ -59,10 +59,10 @@ pub mod serve;
 pub mod wire;
 
 pub use crate::api::{
-    Age, Batch, Bounds, Canceller, Client, CreateOptions, Dropped, Duplicate, Durability,
-    EndReason, Exported, Gap, GapPolicy, ImportOptions, Imported, Issue, IssueCode, Loss, Message,
-    Metrics, Next, Pool, PoolEntry, PoolInfo, PoolRef, Receipt, Report, Salvaged, Start, Tags,
-    Tail, TailOptions, Timestamp, Utilization,
+    Age, Batch, Bounds, Canceller, Client, CreateOptions, Dimensions, Dropped, Duplicate,
+    Durability, EndReason, Exported, Gap, GapPolicy, ImportOptions, Imported, Issue, IssueCode,
+    Loss, Message, Metrics, Next, Pool, PoolEntry, PoolInfo, PoolRef, Receipt, Report,
+    ResizeOptions, Resized, Salvaged, Start, Tags, Tail, TailOptions, Timestamp, Utilization,
 };
 pub use crate::core::error::{Error, ErrorKind, Result};
 pub use crate::platform::sigbus::install_guard as install_sigbus_guard;

@@ -323,6 +323,12 @@ const CORE_USERS: &[(&str, &str, &str)] = &[
         "geometry",
         "the size of a pool that would take all messages",
     ),
+    ("api/resize.rs", "frame", "an `Entry` is what is filled in"),
+    (
+        "api/resize.rs",
+        "geometry",
+        "the new pool has dimensions of its own",
+    ),
     (
         "api/salvage.rs",
         "geometry",

@@ -23,10 +23,11 @@ use crate::platform::fork::fork_count;
 use crate::platform::futex::FutexBell;
 use crate::platform::lock::FileLock;
 use crate::platform::mapped::{Access, MappedFile};
+use crate::platform::replace::discard_left_over;
 use crate::{Error, ErrorKind, Result};
 
-/// How long opening and deleting wait for the writer lock.
-const LOCK_WAIT: LockWait = LockWait::AtMost(Duration::from_secs(5));
+/// How long opening, deleting and resizing wait for the writer lock.
+pub(super) const LOCK_WAIT: LockWait = LockWait::AtMost(Duration::from_secs(5));
 
 /// The pools of one directory. Holds nothing open.
 #[derive(Clone, Debug)]
@@ -234,7 +235,7 @@ impl Client {
     }
 
     fn delete_at(&self, pool: &PoolRef, path: &Path) -> Result<()> {
-        refuse_link(path)?;
+        refuse_link(path, "delete")?;
         let file = self.map(pool, path, Access::ReadWrite)?;
         refuse_other_names(&file, path)?;
         let lock = FileLock::new(file.file().clone());
@@ -242,8 +243,11 @@ impl Client {
         core_pool::delete(&file, &lock, &bell, LOCK_WAIT, || {
             // Under the lock nobody else deletes this file; what has the name now may still be another.
             match fs::symlink_metadata(path) {
-                Ok(_) if file.is_at(path) => delete(path),
-                Ok(_) => Err(replaced()),
+                Ok(_) if file.is_at(path) => {
+                    discard_left_over(&file, path)?;
+                    delete(path)
+                }
+                Ok(_) => Err(replaced("delete")),
                 Err(_) => Err(no_such_pool(pool, path)),
             }
         })
@@ -379,23 +383,28 @@ fn refuse_left_over(file: &MappedFile, pool: &PoolRef) -> Result<()> {
     }
 }
 
-/// A symbolic link is not the pool, wherever it leads. [DELETE-9]
-fn refuse_link(path: &Path) -> Result<()> {
+/// A symbolic link is not the pool, wherever it leads. [DELETE-9, RESIZE-13]
+pub(super) fn refuse_link(path: &Path, action: &str) -> Result<()> {
     let Ok(target) = fs::read_link(path) else {
         return Ok(());
     };
     let nearby = path.parent().unwrap_or(Path::new("")).join(target);
     let real = PoolRef::Path(nearby.canonicalize().unwrap_or(nearby));
     let message = format!("{} is a symbolic link to {real}", path.display());
+    let link = if action == "delete" {
+        ", and remove the link with `rm`"
+    } else {
+        ""
+    };
     Err(Error::new(ErrorKind::Usage, message).hint(format!(
-        "delete the pool itself with `plasmite pool delete {}`, and remove the link with `rm`",
+        "{action} the pool itself with `plasmite pool {action} {}`{link}",
         real.as_argument()
     )))
 }
 
 /// A mark of deletion counts under every name that a file has. A deletion therefore takes away the only one, or one
-/// of a file that is marked already. [DELETE-10]
-fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
+/// of a file that is marked already. [DELETE-10, RESIZE-13]
+pub(super) fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
     let inspect = |e| from_io("inspected", path, e);
     let names = file.names().map_err(inspect)?;
     if names > 1 && !core_pool::is_deleted(file).unwrap_or(false) {
@@ -411,12 +420,11 @@ fn refuse_other_names(file: &MappedFile, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn replaced() -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        "the pool was replaced while it was being deleted",
-    )
-    .hint("look at what has the name now, and delete again if that is meant")
+pub(super) fn replaced(action: &str) -> Error {
+    let message = format!("the pool was replaced before it could be {action}d");
+    Error::new(ErrorKind::NotFound, message).hint(format!(
+        "look at what has the name now, and {action} that if it is meant"
+    ))
 }
 
 /// The error for a file that is not even as long as a header, in terms of what a person knows of pools.

@@ -18,11 +18,35 @@ pub(super) struct Draft {
 impl Draft {
     /// Formats `file` as an empty pool. No message may be earlier than `created`.
     pub(super) fn format(file: &MappedFile, geometry: Geometry, created: u64) -> Result<Draft> {
-        let header = Header {
-            uuid: random_uuid()?,
-            created,
-            geometry,
-        };
+        let uuid = random_uuid()?;
+        Draft::with_header(
+            file,
+            Header {
+                uuid,
+                created,
+                geometry,
+            },
+        )
+    }
+
+    /// Formats `file` as the same pool as `old`, of other dimensions and with no messages yet.
+    pub(super) fn successor(
+        file: &MappedFile,
+        geometry: Geometry,
+        old: &CorePool<MappedFile>,
+    ) -> Result<Draft> {
+        let Header { uuid, created, .. } = *old.header();
+        Draft::with_header(
+            file,
+            Header {
+                uuid,
+                created,
+                geometry,
+            },
+        )
+    }
+
+    fn with_header(file: &MappedFile, header: Header) -> Result<Draft> {
         let boot = boot_word(file.file())?.unwrap_or(0);
         CorePool::format(file, &header, boot);
         Ok(Draft {
@@ -50,6 +74,11 @@ impl Draft {
             newest: Some(extent.newest.seq),
         };
         Ok((extent.messages, bounds))
+    }
+
+    /// Takes over what `old` knows beside its messages.
+    pub(super) fn inherit(&self, old: &CorePool<MappedFile>) {
+        self.core.inherit(old);
     }
 
     /// What is in it now survives power loss once the file has its name.

@@ -28,13 +28,21 @@ pub(super) struct Filled {
     pub(super) dropped: Option<Dropped>,
 }
 
+/// All that there is to keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Whole {
+    /// How many messages they are, and the seq of the first.
+    pub(super) messages: u64,
+    pub(super) first: Option<u64>,
+    /// What they take of a ring.
+    pub(super) bytes: u64,
+}
+
 /// Messages on their way into a pool that has no name yet. Where not all fit, the ring drops the oldest.
 pub(super) struct Filling<'a> {
     draft: &'a Draft,
-    messages: u64,
-    first: Option<u64>,
-    /// The bytes of the ring that all messages would take, and the largest of them.
-    total_bytes: u64,
+    taken: Whole,
+    /// What the largest message takes of a ring.
     largest: u64,
     /// The newest message that is too large for the pool, with its size.
     too_large: Option<(u64, u64)>,
@@ -44,9 +52,7 @@ impl<'a> Filling<'a> {
     pub(super) fn new(draft: &'a Draft) -> Filling<'a> {
         Filling {
             draft,
-            messages: 0,
-            first: None,
-            total_bytes: 0,
+            taken: Whole::default(),
             largest: 0,
             too_large: None,
         }
@@ -55,9 +61,9 @@ impl<'a> Filling<'a> {
     /// Takes the next message, as it is stored.
     pub(super) fn take(&mut self, seq: u64, time: u64, entry: Entry<'_>) -> Result<()> {
         let size = entry.frame_size();
-        self.messages += 1;
-        self.first.get_or_insert(seq);
-        self.total_bytes = self.total_bytes.saturating_add(size);
+        self.taken.messages += 1;
+        self.taken.first.get_or_insert(seq);
+        self.taken.bytes = self.taken.bytes.saturating_add(size);
         self.largest = self.largest.max(size);
         if size > self.draft.max_message_bytes() {
             self.too_large = Some((seq, size));
@@ -66,27 +72,46 @@ impl<'a> Filling<'a> {
         self.draft.push(seq, time, entry.tags, entry.data)
     }
 
-    /// Whether what the pool holds by now is what was asked for; `index_capacity` is what was asked for of the index.
-    pub(super) fn judge(&self, index_capacity: Option<u64>, may_drop: bool) -> Result<Filled> {
-        let (kept, bounds) = self.draft.retained()?;
-        let dropped = match (self.first, bounds.oldest) {
-            (Some(first), Some(oldest)) if kept < self.messages => Some(Dropped {
-                messages: self.messages - kept,
+    /// All that was taken.
+    pub(super) fn taken(&self) -> Whole {
+        self.taken
+    }
+
+    /// The newest message that is too large for the pool.
+    pub(super) fn too_large(&self) -> Option<u64> {
+        self.too_large.map(|(seq, _)| seq)
+    }
+
+    /// Whether what the pool holds by now is what was asked for, out of all that was to be kept. `index_capacity` is what
+    /// was asked for of the index.
+    pub(super) fn judge(
+        &self,
+        whole: Whole,
+        index_capacity: Option<u64>,
+        may_drop: bool,
+    ) -> Result<Filled> {
+        let (messages, bounds) = self.draft.retained()?;
+        let dropped = match (whole.first, bounds.oldest) {
+            (Some(first), Some(oldest)) if oldest > first => Some(Dropped {
+                messages: whole.messages - messages,
                 first,
                 last: oldest - 1,
             }),
             _ => None,
         };
+        let size = |bytes| self.fitting_size(bytes, index_capacity);
         // One that is too large may be among the oldest, and leave nothing behind; it may not leave a gap.
-        if let Some((seq, size)) = self.too_large
+        if let Some((seq, bytes)) = self.too_large
             && (!may_drop || bounds.oldest.is_none_or(|oldest| oldest < seq))
         {
-            return Err(self.refuse_large(seq, size, index_capacity));
+            return Err(self.refuse_large(seq, bytes, size(whole.bytes)));
         }
         match dropped {
-            Some(dropped) if !may_drop => Err(self.refuse_many(dropped, index_capacity)),
+            Some(dropped) if !may_drop => {
+                Err(refuse_many(dropped, whole.messages, size(whole.bytes)))
+            }
             _ => Ok(Filled {
-                messages: kept,
+                messages,
                 bounds,
                 dropped,
             }),
@@ -94,40 +119,20 @@ impl<'a> Filling<'a> {
     }
 
     #[cold]
-    fn refuse_many(&self, dropped: Dropped, index_capacity: Option<u64>) -> Error {
-        let Dropped {
-            messages,
-            first,
-            last,
-        } = dropped;
+    fn refuse_large(&self, seq: u64, bytes: u64, size: u64) -> Error {
         let message = format!(
-            "not all messages fit: {messages} of {}, with numbers from {first} to {last}, would be lost",
-            self.messages
-        );
-        Error::new(ErrorKind::Usage, message).hint(format!(
-            "ask for `--size {}`, which takes them all, or for --drop-oldest to go on without them",
-            self.fitting_size(index_capacity)
-        ))
-    }
-
-    #[cold]
-    fn refuse_large(&self, seq: u64, size: u64, index_capacity: Option<u64>) -> Error {
-        let message = format!(
-            "message {seq} takes {size} bytes, and a pool of this size takes messages of up to {} bytes",
+            "message {seq} takes {bytes} bytes, and a pool of this size takes messages of up to {} bytes",
             self.draft.max_message_bytes()
         );
-        let hint = format!(
-            "ask for `--size {}`, which takes all messages",
-            self.fitting_size(index_capacity)
-        );
+        let hint = format!("ask for `--size {size}`, which takes all messages");
         Error::new(ErrorKind::Usage, message).hint(hint).seq(seq)
     }
 
-    /// A size of file that all messages fit into.
-    fn fitting_size(&self, index_capacity: Option<u64>) -> u64 {
+    /// A size of file that messages of so many bytes fit into, together and the largest alone.
+    fn fitting_size(&self, bytes: u64, index_capacity: Option<u64>) -> u64 {
         let fits = |size: u64| {
             Geometry::for_file(size, index_capacity).is_ok_and(|geometry| {
-                geometry.ring_size >= self.total_bytes && geometry.max_batch() >= self.largest
+                geometry.ring_size >= bytes && geometry.max_batch() >= self.largest
             })
         };
         let mut size = SIZE_STEP;
@@ -136,4 +141,19 @@ impl<'a> Filling<'a> {
         }
         size
     }
+}
+
+#[cold]
+fn refuse_many(dropped: Dropped, all: u64, size: u64) -> Error {
+    let Dropped {
+        messages,
+        first,
+        last,
+    } = dropped;
+    let message = format!(
+        "not all messages fit: {messages} of {all}, with numbers from {first} to {last}, would be lost"
+    );
+    Error::new(ErrorKind::Usage, message).hint(format!(
+        "ask for `--size {size}`, which takes them all, or for --drop-oldest to go on without them"
+    ))
 }

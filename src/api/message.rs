@@ -174,6 +174,15 @@ impl Message {
         }
     }
 
+    /// The tags and the data as they are stored.
+    pub(super) fn stored(&self) -> (&[u8], &[u8]) {
+        match &self.content {
+            Content::Frame(frame) => (frame.tags(), frame.data()),
+            #[cfg(feature = "remote")]
+            Content::Envelope(_) => (self.tags_json().as_bytes(), self.data_json().as_bytes()),
+        }
+    }
+
     /// The positions that the message takes in its pool, which are never given twice; nothing if it came from elsewhere.
     pub(super) fn place(&self) -> Option<std::ops::Range<u64>> {
         match &self.content {

@@ -8,8 +8,10 @@ mod fill;
 mod message;
 mod pool;
 mod pool_ref;
+mod resize;
 mod salvage;
 mod tail;
+mod walk;
 
 pub use archive::{Exported, ImportOptions, Imported};
 pub use batch::{Batch, Tags};
@@ -20,6 +22,7 @@ pub use fill::Dropped;
 pub use message::{Message, Timestamp};
 pub use pool::{Age, Bounds, Durability, Metrics, Pool, PoolInfo, Receipt, Utilization};
 pub use pool_ref::PoolRef;
+pub use resize::{Dimensions, ResizeOptions, Resized};
 pub use salvage::Salvaged;
 pub use tail::{Canceller, EndReason, Gap, GapPolicy, Next, Start, Tail, TailOptions};
 

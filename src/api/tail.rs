@@ -363,7 +363,7 @@ impl Tail {
         }
         let clock = now_nanos();
         core.check_deleted()?;
-        core.memory().check(Some(clock))?;
+        core.memory().check_unlocked(clock)?;
         let mut bound = LONGEST_SLEEP;
         if let Some(until) = self.options.until {
             let left = until.as_nanos().saturating_sub(clock);
@@ -407,7 +407,7 @@ impl Pool {
         shared
             .core
             .wait(&shared.bell, seen, bound)
-            .and_then(|()| shared.core.memory().check(Some(now_nanos())))
+            .and_then(|()| shared.core.memory().check_unlocked(now_nanos()))
             .map_err(|error| self.named(error))
     }
 }

@@ -15,7 +15,7 @@ use super::completion::{self, CompletionArgs};
 use super::duplex::{self, DuplexArgs};
 use super::follow::Speed;
 use super::man::ManPagesArgs;
-use super::pool::archive::{self, ExportArgs, ImportArgs};
+use super::pool::PoolCommand;
 use super::remote::Flags as RemoteFlags;
 #[cfg(feature = "serve")]
 use super::serve::ServeArgs;
@@ -98,7 +98,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, list, describe, delete, export and import pools
+    /// Create, list, describe, delete, export, import and resize pools
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Append messages to a pool
@@ -135,32 +135,6 @@ pub(crate) enum Command {
     ManPages(ManPagesArgs),
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum PoolCommand {
-    /// Create pools
-    #[command(after_help = CREATE_EXAMPLES)]
-    Create(CreateArgs),
-    /// List the pools in the pool directory, or of a server
-    #[command(
-        after_help = "Examples:\n  plasmite pool list\n  plasmite pool list http://127.0.0.1:9700"
-    )]
-    List(ListArgs),
-    /// Describe a pool: size, bounds, how full it is, how old its messages are
-    #[command(
-        after_help = "Examples:\n  plasmite pool info chat\n  plasmite pool info chat --json | jq .bounds"
-    )]
-    Info(InfoArgs),
-    /// Delete pools and all that is in them
-    #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
-    Delete(DeleteArgs),
-    /// Write all messages of a pool to an archive
-    #[command(after_help = archive::EXPORT_NOTES)]
-    Export(ExportArgs),
-    /// Make a pool out of an archive
-    #[command(after_help = archive::IMPORT_NOTES)]
-    Import(ImportArgs),
-}
-
 /// `--json`, for commands with one result.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct JsonFlag {
@@ -186,7 +160,7 @@ pub(crate) struct CreateArgs {
     pub(crate) remote: RemoteFlags,
 }
 
-const CREATE_EXAMPLES: &str = "\
+pub(crate) const CREATE_EXAMPLES: &str = "\
 A pool keeps the newest messages that fit; one message may take up to half of it.
 
 Examples:

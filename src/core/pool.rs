@@ -264,6 +264,38 @@ impl<M: Memory> Pool<M> {
     }
 }
 
+impl<M: Memory> Pool<M> {
+    /// Puts another pool in the place of this one: `complete` copies what is not there yet and gives the other one this
+    /// one's name, while no writer can append. Then no handle to this one accepts another append, and its sleepers are
+    /// woken. If `complete` fails, all stays as it was.
+    ///
+    /// The mark comes last. Whoever is killed before it leaves a pool under the name that is whole and not marked; that
+    /// handles to this one notice all the same is up to `complete` and to what [`Memory::check`] sees.
+    pub fn replace<L: WriterLock, T>(
+        &self,
+        lock: &L,
+        bell: &impl Bell,
+        wait: LockWait,
+        complete: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let _guard = lock.acquire(wait)?;
+        self.check_deleted()?;
+        self.memory.check(None)?;
+        let completed = complete()?;
+        self.memory.store(DELETED / WORD, DELETED_MARK, Relaxed);
+        ring_if_heard(&self.memory, bell);
+        Ok(completed)
+    }
+
+    /// Takes over what another pool, of which this is to be the continuation, knows beside its messages. Nobody else knows
+    /// of this one yet.
+    pub fn inherit(&self, old: &Pool<impl Memory>) {
+        self.memory
+            .store(GENERATION / WORD, old.generation(), Relaxed);
+        self.store_seq_floor(old.seq_floor());
+    }
+}
+
 /// Deletes the pool in `memory`: marks it, so that no handle accepts another append, takes its name away with
 /// `unlink`, and wakes every sleeper. A mark whose `unlink` fails is taken back.
 ///
@@ -352,9 +384,9 @@ fn bad_last(last: u64) -> Error {
 fn gone() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "the pool was deleted while it was open",
+        "the pool was deleted or replaced while it was open",
     )
-    .hint("create the pool again, then open it anew")
+    .hint("open it anew if it is there again, or create it with `plasmite pool create`")
 }
 
 fn poisoned() -> Error {

@@ -149,7 +149,8 @@ impl<M: Memory> Pool<M> {
         }
         let survey = self.survey();
         let kept = self.keep(&survey)?;
-        self.store_seq_floor(kept.seq_floor)?;
+        self.store_seq_floor(kept.seq_floor);
+        self.memory.persist(0..HEADER_SIZE / WORD)?;
         self.erase_beyond(&survey, kept.control.intent);
         self.rebuild(&kept)?;
         self.memory.persist(0..HEADER_SIZE / WORD)?;
@@ -337,7 +338,7 @@ impl<M: Memory> Pool<M> {
             .unwrap_or(0)
     }
 
-    fn store_seq_floor(&self, seq: u64) -> Result<()> {
+    pub(super) fn store_seq_floor(&self, seq: u64) {
         let word = SEQ_FLOOR / WORD;
         self.memory.store(word, seq, Relaxed);
         self.memory.store(
@@ -345,7 +346,6 @@ impl<M: Memory> Pool<M> {
             pair(crc32c::crc32c(&seq.to_le_bytes()), 0),
             Relaxed,
         );
-        self.memory.persist(0..HEADER_SIZE / WORD)
     }
 
     /// Takes away the positions of frames beyond `end`, so that no later recovery mistakes them for newer ones.

@@ -109,13 +109,13 @@ fn cannot_create(path: &Path, cause: io::Error) -> Error {
 }
 
 /// The directory that a pool's name is in.
-struct Directory {
-    path: PathBuf,
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
     file: File,
 }
 
 impl Directory {
-    fn of(pool: &Path) -> Result<Directory> {
+    pub(super) fn of(pool: &Path) -> Result<Directory> {
         let path = match pool.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -127,7 +127,7 @@ impl Directory {
         })
     }
 
-    fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         sys::sync_directory(&self.file)
     }
 }
@@ -142,13 +142,13 @@ fn no_directory(path: &Path, cause: io::Error) -> Error {
 }
 
 /// A file that has no name yet, or one that goes away with this value.
-struct Draft {
-    file: File,
+pub(super) struct Draft {
+    pub(super) file: File,
     temporary: Option<PathBuf>,
 }
 
 impl Draft {
-    fn new(directory: &Directory, pool: &Path) -> Result<Draft> {
+    pub(super) fn new(directory: &Directory, pool: &Path) -> Result<Draft> {
         match sys::open_unnamed(&directory.path) {
             Ok(Some(file)) => Ok(Draft {
                 file,
@@ -160,7 +160,7 @@ impl Draft {
     }
 
     /// Under a temporary name that says which pool it was to become, and which process made it.
-    fn named(directory: &Directory, pool: &Path) -> Result<Draft> {
+    pub(super) fn named(directory: &Directory, pool: &Path) -> Result<Draft> {
         let temporary = directory.path.join(temporary_name(pool)?);
         let file = OpenOptions::new()
             .read(true)
@@ -181,6 +181,18 @@ impl Draft {
             None => sys::name_unnamed(&self.file, path),
         };
         linked.map_err(|e| cannot_create(path, e))
+    }
+
+    /// Gives the file the name `path` in place of what has that name now, by way of the name `staging` if it has none.
+    pub(super) fn publish_over(&self, path: &Path, staging: &Path) -> io::Result<()> {
+        if let Some(temporary) = &self.temporary {
+            return std::fs::rename(temporary, path);
+        }
+        sys::name_unnamed(&self.file, staging)?;
+        std::fs::rename(staging, path).inspect_err(|_| {
+            // What cannot be removed is found by whoever stages next.
+            let _ = std::fs::remove_file(staging);
+        })
     }
 }
 
@@ -206,7 +218,7 @@ fn temporary_name(pool: &Path) -> Result<String> {
 }
 
 /// Reserves the whole size, so that a full disk shows now and not in the middle of an append.
-fn allocate(file: &File, size: u64) -> io::Result<()> {
+pub(super) fn allocate(file: &File, size: u64) -> io::Result<()> {
     if size > sys::size_limit() {
         // Asked beforehand: the system would answer with a signal that ends the process.
         return Err(io::ErrorKind::FileTooLarge.into());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -65,7 +66,9 @@ struct Shared {
     identity: FileIdentity,
     /// Where its name is; not known before it has one.
     place: OnceLock<Place>,
+    /// When the system was last asked about the file, by whoever held the writers' lock and by others.
     asked: AtomicU64,
+    asked_unlocked: AtomicU64,
 }
 
 // SAFETY: `base` points into `shared.map`, which lives as long as any clone and may be used from any thread; the words
@@ -121,6 +124,7 @@ impl MappedFile {
                 identity: found.identity,
                 place: OnceLock::new(),
                 asked: AtomicU64::new(0),
+                asked_unlocked: AtomicU64::new(0),
             }),
         })
     }
@@ -131,6 +135,33 @@ impl MappedFile {
             self.shared.place.get_or_init(|| place);
         }
         Ok(())
+    }
+
+    /// As [`check`](Memory::check), for whoever does not hold the writers' lock: its answers spare no writer a look.
+    ///
+    /// # Errors
+    ///
+    /// As for `check`.
+    pub fn check_unlocked(&self, now: u64) -> Result<()> {
+        let shared = &self.shared;
+        let found = shared.inspect_unless_asked(&shared.asked_unlocked, Some(now));
+        if found.is_err() {
+            // Whoever writes next sees it too, however short a time ago they looked.
+            shared.asked.store(0, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Waits until every writer has to look at the file again. The caller has held the writers' lock since `locked`, and
+    /// what a writer saw before then is good for [`CHECK_INTERVAL`].
+    pub(super) fn outlast_answers(locked: Instant) {
+        let good = Duration::from_nanos(2 * CHECK_INTERVAL);
+        std::thread::sleep(good.saturating_sub(locked.elapsed()));
+    }
+
+    /// Which file it is.
+    pub(super) fn identity(&self) -> FileIdentity {
+        self.shared.identity
     }
 
     /// Whether words may be stored.
@@ -272,15 +303,7 @@ impl Memory for MappedFile {
     }
 
     fn check(&self, now: Option<u64>) -> Result<()> {
-        let asked = &self.shared.asked;
-        if now.is_some_and(|now| now.abs_diff(asked.load(Ordering::Relaxed)) < CHECK_INTERVAL) {
-            return Ok(());
-        }
-        self.shared.inspect()?;
-        if let Some(now) = now {
-            asked.store(now, Ordering::Relaxed);
-        }
-        Ok(())
+        self.shared.inspect_unless_asked(&self.shared.asked, now)
     }
 
     #[inline]
@@ -294,6 +317,18 @@ impl Memory for MappedFile {
 }
 
 impl Shared {
+    /// Asks the system, unless it was asked less than [`CHECK_INTERVAL`] before `now`.
+    fn inspect_unless_asked(&self, asked: &AtomicU64, now: Option<u64>) -> Result<()> {
+        if now.is_some_and(|now| now.abs_diff(asked.load(Ordering::Relaxed)) < CHECK_INTERVAL) {
+            return Ok(());
+        }
+        self.inspect()?;
+        if let Some(now) = now {
+            asked.store(now, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn inspect(&self) -> Result<()> {
         let found = sys::found(&self.file).map_err(|e| os_error("inspect", &self.path, e))?;
         let is_elsewhere = |place: &Place| !place.may_hold(self.identity);
@@ -612,6 +647,27 @@ mod tests {
             assert!(error.message().contains(&SIZE.to_string()));
             assert!(error.message().contains(&size.to_string()));
         }
+    }
+
+    #[test]
+    fn a_look_without_the_lock_spares_no_writer_its_own() {
+        let now = 5_000_000_000;
+        let (file, map) = zeros();
+        map.check_unlocked(now).unwrap();
+        file.close().unwrap();
+        map.check_unlocked(now + CHECK_INTERVAL - 1).unwrap();
+        assert!(map.check(Some(now)).is_err());
+    }
+
+    #[test]
+    fn what_is_found_without_the_lock_concerns_the_next_writer() {
+        let now = 5_000_000_000;
+        let (file, map) = zeros();
+        map.check(Some(now)).unwrap();
+        file.close().unwrap();
+        map.check(Some(now)).unwrap();
+        assert!(map.check_unlocked(now).is_err());
+        assert!(map.check(Some(now)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! What systems do in ways of their own is in `sys`, with a table of it: Linux is complete and tested, macOS is written
 //! and compiled, Windows is a list of what is missing.
 //!
-//! Reading order: [`mapped`], [`sigbus`], [`lock`], [`futex`], [`create`], then the small ones.
+//! Reading order: [`mapped`], [`sigbus`], [`lock`], [`futex`], [`create`], [`replace`], then the small ones.
 
 pub mod boot;
 pub mod clock;
@@ -15,6 +15,7 @@ pub mod fork;
 pub mod futex;
 pub mod lock;
 pub mod mapped;
+pub mod replace;
 pub mod sigbus;
 
 mod os_error;

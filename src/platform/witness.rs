@@ -11,11 +11,24 @@ use std::os::unix::fs::MetadataExt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// To make so many bytes of a mapping durable.
-    SyncMapping { bytes: usize },
+    SyncMapping {
+        bytes: usize,
+    },
     /// To make the file or directory of this inode durable.
-    Sync { inode: u64 },
+    Sync {
+        inode: u64,
+    },
     /// To give a file a name.
     Link,
+    /// To give a file the name of another.
+    Rename,
+    /// To lock the file of this inode, and to let go of it.
+    Lock {
+        inode: u64,
+    },
+    Unlock {
+        inode: u64,
+    },
 }
 
 thread_local! {
@@ -74,4 +87,32 @@ extern "C" fn linkat(
         )
     };
     status as c_int
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    note(Asked::Rename);
+    // SAFETY: passes on what the caller vouches for.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from,
+            libc::AT_FDCWD,
+            to,
+            0,
+        )
+    };
+    status as c_int
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn flock(descriptor: RawFd, operation: c_int) -> c_int {
+    let inode = inode(descriptor);
+    note(match operation & libc::LOCK_UN {
+        0 => Asked::Lock { inode },
+        _ => Asked::Unlock { inode },
+    });
+    // SAFETY: passes on what the caller vouches for.
+    unsafe { libc::syscall(libc::SYS_flock, descriptor, operation) as c_int }
 }

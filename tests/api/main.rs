@@ -10,6 +10,7 @@ mod handles;
 mod pools;
 #[path = "../support/random.rs"]
 mod random;
+mod resize;
 mod salvage;
 mod support;
 mod tails;

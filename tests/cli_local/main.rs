@@ -24,6 +24,7 @@ mod pools;
 #[cfg(target_os = "linux")]
 mod progress;
 mod replay;
+mod resize;
 mod signals;
 mod support;
 mod tap;

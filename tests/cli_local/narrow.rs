@@ -53,6 +53,8 @@ fn nothing_is_wider_than_a_terminal_of_40_columns() {
         "pool delete new 'and another that is new'",
         "pool export p an-archive-with-a-rather-long-name --force",
         "pool import copy-of-p an-archive-with-a-rather-long-name; PLS pool delete copy-of-p",
+        "pool resize p --size 2M",
+        "pool resize p --size 64K --drop-oldest",
         "feed p 1",
         "feed p 1 --durability flush",
         "fetch p 4",

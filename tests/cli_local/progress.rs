@@ -131,6 +131,24 @@ fn importing_an_archive_shows_how_far_it_is() {
 }
 
 #[test]
+fn resizing_a_pool_shows_how_far_it_is() {
+    let place = Place::with_numbers(3);
+    let holder = std::fs::File::open(place.file("p.plasmite")).expect("the pool");
+    FileExt::lock_exclusive(&holder).expect("the lock");
+    let mut terminal = Terminal::run(&place, 100, "PLS pool resize p --size 2M");
+    terminal.wait_until(|text| text.contains("resizing p: 100% of 3 messages"));
+    terminal.press(CTRL_C);
+    let (_, written) = terminal.finish();
+    assert!(
+        screen(&written)
+            .iter()
+            .all(|line| !line.contains("resizing")),
+        "{written}"
+    );
+    assert_eq!(holder.metadata().expect("the pool").len(), 1 << 20);
+}
+
+#[test]
 fn errors_and_receipts_are_not_garbled_by_the_line() {
     let place = place_with_file("1\nnot json\n", 5_000_000);
     // The terminal itself neither shows the key nor drops what it has not shown yet.

@@ -1,4 +1,4 @@
-//! A process that is killed while it appends, creates or deletes, at every step, leaves nothing that reads as damage.
+//! A process that is killed while it appends, creates, deletes or resizes, at every step, leaves nothing that reads as damage.
 //!
 //! Guards against pools that a `kill -9` leaves corrupt, which systems of this kind were seen to do in 9 of 5,000
 //! kills.
@@ -7,7 +7,10 @@ use std::cell::Cell;
 use std::os::unix::process::ExitStatusExt;
 
 use plasmite::platform::fork::fork_count;
-use plasmite::{Bounds, Client, CreateOptions, ErrorKind, PoolRef};
+use plasmite::{
+    Bounds, Client, CreateOptions, Durability, ErrorKind, Pool, PoolRef, ResizeOptions, Start,
+    Tags, TailOptions,
+};
 
 use crate::ledger::{Ledger, append_watched, text_in_frame};
 use crate::process::{Process, State, die_here, in_role, role};
@@ -137,6 +140,76 @@ fn a_pool_whose_deleter_is_killed_can_be_deleted_again() {
         }
     }
     assert!(half_deleted > 0);
+}
+
+/// RESIZE-10, RESIZE-11, SWAP-2: and what a handle from before appends then is in the pool, or refused.
+#[test]
+fn a_pool_whose_resizer_is_killed_is_whole_in_either_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Client::new(directory.path());
+    drop(client.create_pool(&name(), CreateOptions::default()));
+    prepare_to_fork();
+    let files = || directory.path().read_dir().unwrap().count();
+    let (mut old_size, mut new_size, mut left_over) = (0, 0, 0);
+    let mut expected = Vec::new();
+    for step in 0.. {
+        let before = client.open_pool(&name()).unwrap();
+        let size = before.info().unwrap().file_size;
+        append_number(&before, &mut expected);
+        let options = ResizeOptions {
+            size_bytes: Some(size ^ (1 << 20) ^ (1 << 19)),
+            ..ResizeOptions::default()
+        };
+        let resize = || {
+            client.resize_pool(&name(), options, |_| {}).unwrap();
+        };
+        let Some(survived) = kill_at_system_call(step, resize) else {
+            return println!("skipped: the system does not allow tracing");
+        };
+        left_over += usize::from(files() > 1);
+        let pool = client.open_pool(&name()).unwrap();
+        let is_old = pool.info().unwrap().file_size == size;
+        assert_eq!(append_number(&before, &mut expected), is_old);
+        assert!(append_number(&pool, &mut expected));
+        assert_eq!(numbers(&pool), expected);
+        assert!(pool.verify().unwrap().issues.is_empty());
+        old_size += u32::from(is_old);
+        new_size += u32::from(!is_old);
+        assert!(!(survived && is_old));
+        if survived {
+            break;
+        }
+    }
+    assert!(old_size > 20 && new_size > 2 && left_over > 0);
+    assert_eq!(files(), 1, "a resize that ends leaves nothing");
+}
+
+/// Whether the pool took a message with the next number.
+fn append_number(pool: &Pool, expected: &mut Vec<u64>) -> bool {
+    let number = expected.len() as u64 + 1;
+    match pool.append(&number, &Tags::none(), Durability::Fast) {
+        Ok(receipt) => {
+            assert_eq!(receipt.first_seq, number);
+            expected.push(number);
+            true
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            false
+        }
+    }
+}
+
+fn numbers(pool: &Pool) -> Vec<u64> {
+    let retained = TailOptions {
+        start: Start::Oldest,
+        follow: false,
+        ..TailOptions::default()
+    };
+    let messages = pool.tail(retained).unwrap();
+    messages
+        .map(|message| message.unwrap().data_json().parse().unwrap())
+        .collect()
 }
 
 /// Kills a writer before its first store, then one before the store `stride` further on, and so on until one gets

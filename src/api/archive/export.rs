@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::format::{Header, HeaderLine, Seal, TrailerLine, VERSION, line};
-use crate::api::tail::retention_gap;
-use crate::api::{Bounds, Gap, GapPolicy, Message, Next, Pool, Start, Tail, TailOptions};
+use crate::api::walk::Walk;
+use crate::api::{Bounds, Pool};
 use crate::{Error, ErrorKind, Result};
 
 /// The archive is handed on in pieces of whole lines and about so many bytes.
@@ -34,14 +34,8 @@ impl Pool {
     /// `RetentionGap` if writers overwrite a message before it could be read; `Corrupt` if one is damaged; `NotFound`
     /// once the pool was deleted; `Io` if `out` cannot be written.
     pub fn export(&self, out: &mut impl Write, progress: impl FnMut(u64)) -> Result<Exported> {
-        let retained = TailOptions {
-            start: Start::Oldest,
-            follow: false,
-            gap_policy: GapPolicy::Continue,
-            ..TailOptions::default()
-        };
+        let mut progress = progress;
         let info = self.info()?;
-        let mut tail = self.tail(retained)?;
         let mut writer = ArchiveWriter::new(out);
         writer.line(|buffer| {
             buffer.extend(line(&HeaderLine {
@@ -54,54 +48,20 @@ impl Pool {
                 },
             }));
         })?;
-        let bounds = copy_messages(&mut tail, &mut writer, progress)?;
-        writer.finish(bounds)
-    }
-}
-
-/// Writes all messages of the tail, and fails where one of them is gone.
-fn copy_messages(
-    tail: &mut Tail,
-    writer: &mut ArchiveWriter<'_, impl Write>,
-    mut progress: impl FnMut(u64),
-) -> Result<Bounds> {
-    let mut bounds = Bounds::default();
-    let mut message = Message::default();
-    let mut done = 0;
-    // Where the message before ends in the ring, and what was said to be missing behind it.
-    let mut end = None;
-    let mut gap: Option<Gap> = None;
-    let gone = |tail: &Tail, gap: Gap| Err(tail.pool().named(retention_gap(gap.first, gap.last)));
-    loop {
-        match tail.read(&mut message)? {
-            Next::Message => {}
-            Next::Gap(missing) => {
-                gap = Some(missing);
-                continue;
-            }
-            Next::Idle => continue,
-            Next::End(_) => match gap {
-                Some(gap) => return gone(tail, gap),
-                None => return Ok(bounds),
-            },
-        }
-        let place = message.place();
-        // A hole was left on purpose by whoever appended, and what is behind it follows at once in the ring. What
-        // writers have overwritten took up room there.
-        if let Some(gap) = gap.take()
-            && (end.is_none() || end != place.as_ref().map(|place| place.start))
-        {
-            return gone(tail, gap);
-        }
-        end = place.map(|place| place.end);
-        writer.line(|buffer| {
-            message.write_envelope(buffer);
-            buffer.push(b'\n');
+        let mut bounds = Bounds::default();
+        let mut done = 0;
+        Walk::default().go_on(self, |message| {
+            writer.line(|buffer| {
+                message.write_envelope(buffer);
+                buffer.push(b'\n');
+            })?;
+            bounds.oldest.get_or_insert(message.seq());
+            bounds.newest = Some(message.seq());
+            done += 1;
+            progress(done);
+            Ok(())
         })?;
-        bounds.oldest.get_or_insert(message.seq());
-        bounds.newest = Some(message.seq());
-        done += 1;
-        progress(done);
+        writer.finish(bounds)
     }
 }
 

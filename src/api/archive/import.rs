@@ -63,7 +63,7 @@ impl Client {
         let pool = self.create_filled(pool, &path, geometry, created, |draft| {
             let mut filling = Filling::new(draft);
             copy(&mut reader, &mut filling, progress)?;
-            filled = Some(filling.judge(index_capacity, options.drop_oldest)?);
+            filled = Some(filling.judge(filling.taken(), index_capacity, options.drop_oldest)?);
             Ok(())
         })?;
         // `create_filled` has returned a pool, so it has called its closure.

@@ -370,10 +370,25 @@ struct ImportResult<'a> {
 }
 
 #[derive(Serialize)]
-struct DroppedFields {
+pub(super) struct DroppedFields {
     messages: u64,
     first: u64,
     last: u64,
+}
+
+impl From<Dropped> for DroppedFields {
+    fn from(dropped: Dropped) -> DroppedFields {
+        let Dropped {
+            messages,
+            first,
+            last,
+        } = dropped;
+        DroppedFields {
+            messages,
+            first,
+            last,
+        }
+    }
 }
 
 impl<'a> ImportResult<'a> {
@@ -385,17 +400,7 @@ impl<'a> ImportResult<'a> {
             index_capacity: info.index_capacity,
             messages: imported.messages,
             bounds: imported.bounds,
-            dropped: imported.dropped.map(
-                |Dropped {
-                     messages,
-                     first,
-                     last,
-                 }| DroppedFields {
-                    messages,
-                    first,
-                    last,
-                },
-            ),
+            dropped: imported.dropped.map(DroppedFields::from),
         }
     }
 }
@@ -427,7 +432,7 @@ fn imported_text(name: &str, info: &PoolInfo, imported: &Imported) -> String {
     text
 }
 
-fn messages_text(messages: u64, bounds: Bounds) -> String {
+pub(super) fn messages_text(messages: u64, bounds: Bounds) -> String {
     match (messages, bounds.oldest, bounds.newest) {
         (1, Some(seq), _) => format!("message {seq}"),
         (_, Some(oldest), Some(newest)) => format!("{messages} messages ({oldest} to {newest})"),

@@ -1,11 +1,18 @@
-//! `pool create|list|info|delete`, and in `archive` what moves whole pools.
+//! `pool create|list|info|delete`, and in files of their own what moves whole pools.
 
-pub(super) mod archive;
+mod archive;
+mod resize;
 
+use clap::Subcommand;
 use serde::Serialize;
 
+use archive::{ExportArgs, ImportArgs};
+use resize::ResizeArgs;
+
 use crate::api::{CreateOptions, PoolEntry, PoolInfo, Timestamp};
-use crate::cli::args::{CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs, PoolCommand};
+use crate::cli::args::{
+    CREATE_EXAMPLES, CreateArgs, DeleteArgs, Global, InfoArgs, JsonFlag, ListArgs,
+};
 use crate::cli::open::Target;
 use crate::cli::output::{self, visible};
 use crate::cli::signals::Work;
@@ -16,6 +23,35 @@ use crate::echo::echo;
 use crate::policy;
 use crate::wire::{ErrorFields, PoolList, error_fields};
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Create pools
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create(CreateArgs),
+    /// List the pools in the pool directory, or of a server
+    #[command(
+        after_help = "Examples:\n  plasmite pool list\n  plasmite pool list http://127.0.0.1:9700"
+    )]
+    List(ListArgs),
+    /// Describe a pool: size, bounds, how full it is, how old its messages are
+    #[command(
+        after_help = "Examples:\n  plasmite pool info chat\n  plasmite pool info chat --json | jq .bounds"
+    )]
+    Info(InfoArgs),
+    /// Delete pools and all that is in them
+    #[command(after_help = "Example:\n  plasmite pool delete chat metrics")]
+    Delete(DeleteArgs),
+    /// Write all messages of a pool to an archive
+    #[command(after_help = archive::EXPORT_NOTES)]
+    Export(ExportArgs),
+    /// Make a pool out of an archive
+    #[command(after_help = archive::IMPORT_NOTES)]
+    Import(ImportArgs),
+    /// Give a pool another size, with all its messages
+    #[command(after_help = resize::NOTES)]
+    Resize(ResizeArgs),
+}
+
 pub(super) fn run(global: &Global, command: &PoolCommand, work: &mut Work) -> Outcome {
     match command {
         PoolCommand::Create(args) => create(global, args),
@@ -24,6 +60,7 @@ pub(super) fn run(global: &Global, command: &PoolCommand, work: &mut Work) -> Ou
         PoolCommand::Delete(args) => delete(global, args),
         PoolCommand::Export(args) => archive::export(global, args),
         PoolCommand::Import(args) => archive::import(global, args, work),
+        PoolCommand::Resize(args) => resize::run(global, args, work),
     }
 }
 

@@ -84,3 +84,63 @@ fn a_pool_says_whether_it_is_deleted_and_only_a_pool_does() {
     let refused = delete(&foreign, &lock, &NoBell, LockWait::Forever, unlink);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+/// Somebody sleeps, and is woken.
+#[derive(Default)]
+struct Sleeper {
+    is_asleep: Cell<bool>,
+    calls: Cell<u32>,
+}
+
+impl Bell for Sleeper {
+    fn word(&self, _: Ordering) -> u32 {
+        0
+    }
+    fn advance_word(&self, _: Ordering) {}
+    fn flag(&self) -> bool {
+        self.is_asleep.get()
+    }
+    fn set_flag(&self, raised: bool) {
+        self.is_asleep.set(raised);
+    }
+    fn wake_all(&self) {
+        self.calls.set(self.calls.get() + 1);
+    }
+    fn sleep(&self, _: u32, _: Duration) {}
+}
+
+/// SWAP-2, SWAP-7
+#[test]
+fn a_pool_that_was_replaced_wakes_its_sleepers() {
+    let pool = pool_with(None);
+    let (lock, bell) = (HeapLock::default(), Sleeper::default());
+    bell.set_flag(true);
+    let is_marked = || is_deleted(pool.memory()).unwrap();
+    let failed = pool.replace(&lock, &bell, LockWait::Forever, || {
+        Err::<(), _>(Error::new(ErrorKind::Io, "no"))
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
+    assert!(!is_marked() && bell.calls.get() == 0);
+    let replaced = pool.replace(&lock, &bell, LockWait::Forever, || {
+        assert!(!is_marked());
+        Ok(7)
+    });
+    assert_eq!(replaced.unwrap(), 7);
+    assert!(is_marked() && bell.calls.get() == 1);
+    let again = pool.replace(&lock, &bell, LockWait::Forever, || Ok(()));
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// RESIZE-2
+#[test]
+fn a_successor_gives_out_no_seq_that_may_have_been_seen() {
+    let pool = pool_with(None);
+    fill(&pool, 3);
+    pool.store_seq_floor(20);
+    pool.memory().store(GENERATION / WORD, 4, Relaxed);
+    let successor = pool_with(None);
+    fill(&successor, 3);
+    successor.inherit(&pool);
+    assert_eq!(append(&successor, &["1"]).first_seq, 21);
+    assert_eq!(successor.generation(), 4);
+}

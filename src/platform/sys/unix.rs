@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use super::Found;
@@ -52,6 +52,17 @@ pub(crate) fn sync_directory(directory: &File) -> io::Result<()> {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP)) => Ok(()),
         done => done,
     }
+}
+
+/// Gives a new file the owner, the group and the permissions of another.
+pub(crate) fn share_as(file: &File, other: &File) -> io::Result<()> {
+    let (is, wanted) = (file.metadata()?, other.metadata()?);
+    let owner = (wanted.uid() != is.uid()).then(|| wanted.uid());
+    let group = (wanted.gid() != is.gid()).then(|| wanted.gid());
+    if owner.is_some() || group.is_some() {
+        fchown(file, owner, group)?;
+    }
+    file.set_permissions(wanted.permissions())
 }
 
 /// The size of a file, in bytes, up to which the system lets this process write.

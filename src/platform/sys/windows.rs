@@ -45,6 +45,10 @@ pub(crate) fn sync_directory(_directory: &File) -> io::Result<()> {
     unsupported()
 }
 
+pub(crate) fn share_as(_file: &File, _other: &File) -> io::Result<()> {
+    unsupported()
+}
+
 /// The system sets none.
 pub(crate) fn size_limit() -> u64 {
     u64::MAX
