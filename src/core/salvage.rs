@@ -144,8 +144,10 @@ impl<M: Memory> Salvage<M> {
             created: is_sound.then_some(header.created),
             header_is_sound: is_sound,
         };
+        // Whatever is published while frames are looked for is found or not, and no loss.
+        let last = salvage.load(LAST);
         let found = salvage.survey();
-        salvage.choose(&found, boot);
+        salvage.choose(&found, last, boot);
         salvage.pool.check_poison()?;
         Ok(salvage)
     }
@@ -251,9 +253,9 @@ impl<M: Memory> Salvage<M> {
 
     // ---- What of it counts.
 
-    fn choose(&mut self, found: &[Piece], boot: u64) {
+    fn choose(&mut self, found: &[Piece], last: u64, boot: u64) {
         let lap = densest_lap(found, self.geometry().ring_size);
-        let words = self.words(found[lap.clone()].last(), boot);
+        let words = self.words(found[lap.clone()].last(), last, boot);
         let floor = self.floor(&found[lap.clone()]);
         let candidates: Vec<Piece> = found[lap]
             .iter()
@@ -266,9 +268,8 @@ impl<M: Memory> Salvage<M> {
         self.note_duplicates(found);
     }
 
-    fn words(&self, highest: Option<&Piece>, boot: u64) -> Words {
+    fn words(&self, highest: Option<&Piece>, last: u64, boot: u64) -> Words {
         let g = self.geometry();
-        let last = self.load(LAST);
         let end = highest.map_or(g.first_position(), |piece| piece.last.end());
         let near = end.saturating_sub(g.ring_size)..end.saturating_add(g.ring_size);
         let is_place = g.is_position(last) && near.contains(&last);

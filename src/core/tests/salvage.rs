@@ -1,5 +1,6 @@
 //! What is found in a damaged pool, what is not taken for a message, and what is listed as lost.
 
+use super::contested::{Contested, append_beside};
 use super::*;
 use crate::core::salvage::{Duplicate, Loss, Salvage};
 
@@ -642,4 +643,30 @@ fn a_draft_is_filled_under_given_stamps_and_outlives_a_crash() {
     };
     let error = pool.append_to_draft(entry, 9, 60).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn what_is_appended_during_a_search_is_no_loss() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 20);
+    let is_done = Cell::new(false);
+    // Once the search has got to the end of the ring.
+    let end = pool.geometry().ring_word() + pool.geometry().ring_words();
+    let strike = |word| {
+        if word == end - 1 && !is_done.replace(true) {
+            append_beside(pool.memory(), *pool.header(), 3);
+        }
+    };
+    let memory = Contested {
+        memory: pool.memory(),
+        before_load: &strike,
+    };
+    let mut search = Salvage::search(memory, MIN_FILE_SIZE, BOOT_NOW).unwrap();
+    let mut seqs = Vec::new();
+    let each = |frame: &Frame| {
+        seqs.push(frame.header().unwrap().seq);
+        Ok(())
+    };
+    search.messages(each).unwrap();
+    assert_eq!((seqs, search.losses), ((1..=20).collect(), vec![]));
 }
