@@ -210,10 +210,27 @@ fn error_text(error: &Error) -> String {
             text += &format!("  because {}\n", visible(&cause));
         }
     }
+    if let Some(place) = place_of_damage(error) {
+        text += &format!("  at {}\n", visible(&place));
+    }
     if let Some(hint) = error.hint_text() {
         text += &format!("{cyan}hint:{cyan:#} {}\n", visible(hint));
     }
     text
+}
+
+/// Where the bytes are that are wrong. Other messages name what they are about.
+fn place_of_damage(error: &Error) -> Option<String> {
+    let (offset, path) = (error.offset_value()?, error.path_ref()?);
+    let is_damage = error.kind() == ErrorKind::Corrupt;
+    let message = error.seq_value().map(|seq| format!("message {seq}, "));
+    is_damage.then(|| {
+        format!(
+            "{}byte {offset} of {}",
+            message.unwrap_or_default(),
+            path.display()
+        )
+    })
 }
 
 fn print_to_stderr(text: &str) {

@@ -560,6 +560,25 @@ fn on_a_terminal(place: &Place, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
 }
 
+/// Guards against damage that nobody can find, since only the JSON form says where it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_told_where_the_damage_is() {
+    let place = Place::with_numbers(3);
+    let path = place.file("p.plasmite");
+    let mut bytes = std::fs::read(&path).expect("the pool");
+    let needle = b"{\"n\":2}";
+    let at = bytes.windows(needle.len()).position(|part| part == needle);
+    bytes[at.expect("message 2")] ^= 1;
+    std::fs::write(&path, bytes).expect("the pool");
+    let run = place.run("fetch p 2");
+    let error: serde_json::Value = serde_json::from_str(&run.err).expect("an error");
+    let offset = &error["error"]["offset"];
+    let shown = on_a_terminal(&place, "NO_COLOR=1 PLS fetch p 2");
+    let expected = format!("\n  at message 2, byte {offset} of {}\n", path.display());
+    assert!(shown.contains(&expected), "{shown}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_gets_text() {
