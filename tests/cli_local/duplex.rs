@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ fn own_messages_are_told_from_others_that_are_the_same() {
     let place = Place::with_numbers(0);
     let mut talker = place.talker("");
     let mut input = talker.child.stdin.take().expect("piped");
+    let others_sent = AtomicU64::new(0);
     let receipts = thread::scope(|scope| {
         let stranger = scope.spawn(|| {
             let mut feed = place.spawn("feed p");
@@ -100,11 +102,17 @@ fn own_messages_are_told_from_others_that_are_the_same() {
             for _ in 0..1_000 {
                 write(&mut feed, "{\"n\":1}\n");
                 lines.push(feed.line());
+                others_sent.fetch_add(1, Ordering::Relaxed);
             }
             lines
         });
+        // No more than there is room for, so that nobody's messages are overwritten before they were printed.
+        let mut own_sent = 0;
         while !stranger.is_finished() {
-            input.write_all(b"{\"n\":1}\n").expect("it reads");
+            if own_sent <= 4 * others_sent.load(Ordering::Relaxed) {
+                input.write_all(b"{\"n\":1}\n").expect("it reads");
+                own_sent += 1;
+            }
             thread::yield_now();
         }
         stranger.join().expect("no panic")

@@ -3,7 +3,9 @@
 //! No test here knows how long anything takes. What has to last is more work than any machine does in half a second, and
 //! is ended as soon as the line was seen; what has to be over by then is compared with a command that has shown its line.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use fs2::FileExt;
 
@@ -116,18 +118,29 @@ fn importing_an_archive_shows_how_far_it_is() {
         large.push('\n');
     }
     std::fs::write(place.file("large"), large).expect("a file");
-    for (line, total) in [
-        ("PLS pool import q large", "% of "),
-        ("(head -n 3 few; cat) | PLS pool import q", "2 messages"),
-    ] {
-        let mut terminal = Terminal::run(&place, 100, line);
+    // What is piped in is of a length that nobody knows.
+    let pipe = place.file("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let is_interrupted = |mut terminal: Terminal, total: &str| {
         terminal.wait_until(|text| text.contains("importing q: ") && text.contains(total));
         terminal.press(CTRL_C);
         let (status, written) = terminal.finish();
         assert_eq!(status.code(), Some(130), "{written}");
         assert!(!written.contains("error"), "{written}");
         assert!(!place.file("q.plasmite").exists());
-    }
+    };
+    is_interrupted(
+        Terminal::run(&place, 100, "PLS pool import q large"),
+        "% of ",
+    );
+    let terminal = Terminal::run(&place, 100, "PLS pool import q < pipe");
+    let mut few = std::fs::File::options()
+        .write(true)
+        .open(&pipe)
+        .expect("the pipe");
+    writeln!(few, "{}", lines[..3].join("\n")).expect("it reads");
+    is_interrupted(terminal, "2 messages");
 }
 
 #[test]
