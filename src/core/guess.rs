@@ -83,15 +83,15 @@ fn guess(memory: &impl Memory, raw: &RawHeader, file_size: u64) -> Option<Geomet
         .flat_map(|&size| slots.map(|slots| Geometry::for_file(size, slots).ok()));
     // The file may have been longer, and a power of two.
     let usual = (0..i64::BITS).map(|log| Geometry::for_file(1 << log, None).ok());
-    // Only where these do not fit, for it takes long.
-    let told = std::iter::once_with(|| told_by(&samples, file_size));
+    // Last, for it takes long.
+    let told = std::iter::once_with(|| told_by(&samples, file_size)).flatten();
     let fit = |g: &Geometry| samples.iter().filter(|sample| sample.fits(g)).count();
     let mut best: Option<(usize, Geometry)> = None;
     for geometry in likely
         .chain(usual)
-        .chain(told)
         .flatten()
         .chain(wraps(&samples))
+        .chain(told)
     {
         let fitting = fit(&geometry);
         if fitting > best.map_or(0, |(most, _)| most) {
