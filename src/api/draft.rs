@@ -18,15 +18,12 @@ pub(super) struct Draft {
 impl Draft {
     /// Formats `file` as an empty pool. No message may be earlier than `created`.
     pub(super) fn format(file: &MappedFile, geometry: Geometry, created: u64) -> Result<Draft> {
-        let uuid = random_uuid()?;
-        Draft::with_header(
-            file,
-            Header {
-                uuid,
-                created,
-                geometry,
-            },
-        )
+        let header = Header {
+            uuid: random_uuid()?,
+            created,
+            geometry,
+        };
+        Draft::with_header(file, header)
     }
 
     /// Formats `file` as the same pool as `old`, of other dimensions and with no messages yet.
@@ -35,15 +32,11 @@ impl Draft {
         geometry: Geometry,
         old: &CorePool<MappedFile>,
     ) -> Result<Draft> {
-        let Header { uuid, created, .. } = *old.header();
-        Draft::with_header(
-            file,
-            Header {
-                uuid,
-                created,
-                geometry,
-            },
-        )
+        let header = Header {
+            geometry,
+            ..*old.header()
+        };
+        Draft::with_header(file, header)
     }
 
     fn with_header(file: &MappedFile, header: Header) -> Result<Draft> {

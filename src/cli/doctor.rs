@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::{DoctorArgs, Global};
-use super::output::{self, style, visible};
+use super::output::{self, count, style, visible};
 use super::progress::{Progress, Total};
 use super::{Outcome, Stop, open, salvage};
 use crate::api::{Issue, IssueCode, PoolRef, Report};
@@ -276,14 +276,6 @@ fn salvage_hint(pool: &str) -> String {
     format!(
         "save every undamaged message in a new pool, and see what is lost, with `plasmite doctor --salvage ./saved.plasmite {pool}`"
     )
-}
-
-fn count(number: u64, what: &str) -> String {
-    if number == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{number} {what}s")
-    }
 }
 
 #[cfg(test)]

@@ -184,6 +184,15 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
+/// So many of something, such as `2 messages`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
+}
+
 fn buffer() -> MutexGuard<'static, Vec<u8>> {
     // A panic between two lines leaves whole lines behind, so a poisoned buffer is as good as any.
     BUFFER.lock().unwrap_or_else(PoisonError::into_inner)

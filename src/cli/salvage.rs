@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::Global;
-use super::output::{self, style, visible};
+use super::output::{self, count, style, visible};
 use super::progress::{Progress, Total};
 use super::{Outcome, open};
 use crate::api::{Client, Loss, PoolRef, Salvaged};
@@ -68,10 +68,7 @@ fn text(pool: &str, out: &PoolRef, salvaged: &Salvaged) -> String {
         true => (style::GOOD, "nothing is lost"),
         false => (style::ERROR, "lost for good:"),
     };
-    let messages = match salvaged.messages {
-        1 => "1 message".to_owned(),
-        count => format!("{count} messages"),
-    };
+    let messages = count(salvaged.messages, "message");
     let (from, to) = (visible(pool), visible(&out.to_string()));
     let mut text = format!("{state}saved{state:#}  {messages} of {from} in {to}; {end}\n");
     for loss in &salvaged.losses {

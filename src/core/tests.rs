@@ -8,6 +8,7 @@ mod deletion;
 mod reading;
 mod recovery;
 mod salvage;
+mod waking;
 
 use super::append::{Appended, When};
 use super::checkpoint::Checkpoint;

@@ -14,3 +14,5 @@ mod resize;
 mod salvage;
 mod support;
 mod tails;
+#[path = "../support/variants.rs"]
+mod variants;

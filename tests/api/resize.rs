@@ -15,6 +15,7 @@ use plasmite::{
 };
 
 use crate::support::{Fixture, append, drain, fill, fixture, kind_of, name, retained, seqs};
+use crate::variants::slots;
 
 const K: u64 = 1024;
 
@@ -58,14 +59,6 @@ fn content(pool: &Pool) -> Vec<String> {
             Next::Idle => {}
             Next::End(_) => return lines,
         }
-    }
-}
-
-/// The slots of an index of the default length, which a variant of the tests goes without.
-fn slots(default: u64) -> u64 {
-    match cfg!(feature = "no-index") {
-        true => 0,
-        false => default,
     }
 }
 

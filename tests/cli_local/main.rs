@@ -30,3 +30,5 @@ mod support;
 mod tap;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[path = "../support/variants.rs"]
+mod variants;

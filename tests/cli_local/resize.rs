@@ -4,14 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::support::Place;
-
-/// The slots of an index of the default length, which a variant of the tests goes without.
-fn slots(default: u64) -> u64 {
-    match cfg!(feature = "no-index") {
-        true => 0,
-        false => default,
-    }
-}
+use crate::variants::slots;
 
 #[test]
 fn the_result_tells_what_was_and_what_is() {

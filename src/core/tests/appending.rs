@@ -1,5 +1,6 @@
 //! What an append stores, reclaims and refuses.
 
+use super::waking::Bedside;
 use super::*;
 
 /// Guards against a batch that reclaims more than it has to, or leaves `oldest` between two frames, where it looks for
@@ -141,30 +142,6 @@ fn an_append_that_may_have_gone_astray_is_not_acknowledged() {
     }
 }
 
-/// A bell that notes how long its sleepers would sleep.
-#[derive(Default)]
-struct Bedside(Cell<Duration>);
-
-impl Bell for Bedside {
-    fn word(&self, _order: Ordering) -> u32 {
-        0
-    }
-
-    fn advance_word(&self, _order: Ordering) {}
-
-    fn flag(&self) -> bool {
-        false
-    }
-
-    fn set_flag(&self, _raised: bool) {}
-
-    fn wake_all(&self) {}
-
-    fn sleep(&self, _seen: u32, bound: Duration) {
-        self.0.set(bound);
-    }
-}
-
 #[test]
 fn nobody_sleeps_for_longer_than_allowed() {
     let pool = pool_with(None);
@@ -178,7 +155,7 @@ fn nobody_sleeps_for_longer_than_allowed() {
         let seen = pool.seen().unwrap();
         pool.wait(&bell, seen, bound).unwrap();
         let longest = Duration::from_millis(50);
-        assert_eq!(bell.0.get(), bound.min(longest));
+        assert_eq!(bell.bound.get(), bound.min(longest));
     }
 }
 

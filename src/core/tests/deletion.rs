@@ -1,5 +1,6 @@
 //! Marks of pools that go.
 
+use super::waking::Bedside;
 use super::*;
 
 #[cfg_attr(miri, ignore = "takes Miri minutes")]
@@ -85,48 +86,24 @@ fn a_pool_says_whether_it_is_deleted_and_only_a_pool_does() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-/// Somebody sleeps, and is woken.
-#[derive(Default)]
-struct Sleeper {
-    is_asleep: Cell<bool>,
-    calls: Cell<u32>,
-}
-
-impl Bell for Sleeper {
-    fn word(&self, _: Ordering) -> u32 {
-        0
-    }
-    fn advance_word(&self, _: Ordering) {}
-    fn flag(&self) -> bool {
-        self.is_asleep.get()
-    }
-    fn set_flag(&self, raised: bool) {
-        self.is_asleep.set(raised);
-    }
-    fn wake_all(&self) {
-        self.calls.set(self.calls.get() + 1);
-    }
-    fn sleep(&self, _: u32, _: Duration) {}
-}
-
 /// SWAP-2, SWAP-7
 #[test]
 fn a_pool_that_was_replaced_wakes_its_sleepers() {
     let pool = pool_with(None);
-    let (lock, bell) = (HeapLock::default(), Sleeper::default());
+    let (lock, bell) = (HeapLock::default(), Bedside::default());
     bell.set_flag(true);
     let is_marked = || is_deleted(pool.memory()).unwrap();
     let failed = pool.replace(&lock, &bell, LockWait::Forever, || {
         Err::<(), _>(Error::new(ErrorKind::Io, "no"))
     });
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
-    assert!(!is_marked() && bell.calls.get() == 0);
+    assert!(!is_marked() && bell.wakes.get() == 0);
     let replaced = pool.replace(&lock, &bell, LockWait::Forever, || {
         assert!(!is_marked());
         Ok(7)
     });
     assert_eq!(replaced.unwrap(), 7);
-    assert!(is_marked() && bell.calls.get() == 1);
+    assert!(is_marked() && bell.wakes.get() == 1);
     let again = pool.replace(&lock, &bell, LockWait::Forever, || Ok(()));
     assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
 }
