@@ -3,11 +3,14 @@
 //! Nothing is parsed into values, so whatever the grammar allows survives byte for byte: the order of
 //! keys, keys that occur twice, numbers of any length in any spelling, escapes of any kind.
 
+mod scan;
+
 use std::str;
 
 use memchr::memchr2;
 use serde_json::value::RawValue;
 
+use self::scan::{Between, scan};
 use crate::core::error::{Error, ErrorKind, Result};
 
 /// The deepest nesting of arrays and objects that a message may have.
@@ -22,14 +25,27 @@ pub const MAX_DEPTH: usize = 100;
 /// `Usage`, with the byte offset in `text`, unless `text` is one JSON value in UTF-8 that is nested at
 /// most [`MAX_DEPTH`] deep.
 pub fn compact_into(text: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    match scan(text) {
+        Some(Between::Nothing) => out.extend_from_slice(text),
+        Some(Between::Space) => squeeze(text, out),
+        None => {
+            check(text)?;
+            squeeze(text, out);
+        }
+    }
+    Ok(())
+}
+
+/// Says what is wrong with text that the scan did not let through.
+#[cold]
+fn check(text: &[u8]) -> Result<()> {
     if let Err(error) = serde_json::from_slice::<&RawValue>(text) {
         return Err(explain(text, &error));
     }
-    if let Some(at) = too_deep_at(text) {
-        return Err(too_deep(text, at));
+    match too_deep_at(text) {
+        Some(at) => Err(too_deep(text, at)),
+        None => Ok(()),
     }
-    squeeze(text, out);
-    Ok(())
 }
 
 /// Appends valid JSON without the white space between its tokens.
@@ -37,10 +53,6 @@ pub fn compact_into(text: &[u8], out: &mut Vec<u8>) -> Result<()> {
 /// Sixty-four bytes at a time: one bit per byte tells quotes, from them what is inside of a string, and from
 /// that what is to go. With the short tokens of real messages this is much faster than a walk over them.
 fn squeeze(text: &[u8], out: &mut Vec<u8>) {
-    if !has_low_byte(text) || !may_have_space_outside(text) {
-        out.extend_from_slice(text);
-        return;
-    }
     let mut end = out.len();
     out.resize(end + text.len() + BLOCK, 0);
     let mut strings = Strings::default();
@@ -54,40 +66,6 @@ fn squeeze(text: &[u8], out: &mut Vec<u8>) {
         rest = after;
     }
     out.truncate(end);
-}
-
-/// Whether there is a space, or a control character, anywhere.
-fn has_low_byte(text: &[u8]) -> bool {
-    let mut pieces = text.chunks(2 * BLOCK);
-    pieces.any(|piece| piece.iter().fold(false, |any, byte| any | (*byte <= b' ')))
-}
-
-/// Whether white space may be outside of strings: no is certain, and yes is seldom wrong.
-///
-/// White space between two tokens follows one after which a value or key must come, or precedes one that comes
-/// after a value or key; else it is at an end of the text.
-fn may_have_space_outside(text: &[u8]) -> bool {
-    if text.first().is_some_and(is_space) || text.last().is_some_and(is_space) {
-        return true;
-    }
-    let touches = |(left, right): (&u8, &u8)| {
-        (is_before_value(*left) & (*right <= b' ')) | ((*left <= b' ') & is_after_value(*right))
-    };
-    // In pieces without a branch, which the compiler turns into vector code.
-    let pieces = text.chunks(2 * BLOCK).zip(text[1..].chunks(2 * BLOCK));
-    let mut touching = pieces.map(|(left, right)| {
-        let pairs = left.iter().zip(right);
-        pairs.fold(false, |any, pair| any | touches(pair))
-    });
-    touching.any(|any| any)
-}
-
-fn is_before_value(byte: u8) -> bool {
-    (byte | 0x20 == b'{') | (byte == b',') | (byte == b':')
-}
-
-fn is_after_value(byte: u8) -> bool {
-    (byte | 0x20 == b'}') | (byte == b',') | (byte == b':')
 }
 
 /// The first block and what is after it. The last one is filled up with white space, which is dropped since
@@ -250,9 +228,6 @@ const BELOW: [u64; 9] = {
 
 /// The offset of the first bracket that is nested too deep in valid JSON.
 fn too_deep_at(text: &[u8]) -> Option<usize> {
-    if count_opening(text) <= MAX_DEPTH {
-        return None;
-    }
     let mut depth = 0;
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -271,16 +246,6 @@ fn too_deep_at(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// How many opening brackets there are, in strings or not.
-fn count_opening(text: &[u8]) -> usize {
-    let is_opening = |byte: &u8| u8::from(byte | 0x20 == b'{');
-    // No sum outgrows a byte, so that the compiler can use vectors of bytes.
-    let sums = text
-        .chunks(2 * BLOCK)
-        .map(|piece| piece.iter().map(is_opening).sum::<u8>());
-    sums.map(usize::from).sum()
-}
-
 /// The offset after the quote that ends the string whose contents begin at `at`.
 fn string_end(text: &[u8], mut at: usize) -> usize {
     while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
@@ -297,7 +262,6 @@ fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-#[cold]
 fn explain(text: &[u8], error: &serde_json::Error) -> Error {
     if text.iter().all(is_space) {
         return usage("There is no JSON value: the input is empty", text.len())

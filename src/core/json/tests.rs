@@ -297,6 +297,58 @@ fn errors_say_what_to_do() {
     }
 }
 
+/// What the scan is to find in `text`, by those who are slower.
+fn lets_through(text: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(text).is_ok() && too_deep_at(text).is_none()
+}
+
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn the_scan_judges_all_short_texts_as_serde_json_does() {
+    const BYTES: &[u8] = b"{}[],:\" \\01.-+eutr\x1f\xe9";
+    let mut text = Vec::new();
+    for length in 0..=4 {
+        for number in 0..BYTES.len().pow(length) {
+            text.clear();
+            let digits = (0..length).scan(number, |left, _| {
+                let digit = *left % BYTES.len();
+                *left /= BYTES.len();
+                Some(digit)
+            });
+            text.extend(digits.map(|digit| BYTES[digit]));
+            assert_eq!(scan(&text).is_some(), lets_through(&text), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn the_scan_judges_numbers_strings_and_words_as_serde_json_does() {
+    let numbers = ["", "-", "0", "12", "09", ".", ".5", "e", "E+7", "e-", "1"];
+    let strings = [
+        "\"", "a", "\\", "u", "12aF", "g", "n", "\u{1f}", "\u{7f}", "\u{e9}", "abcdefgh",
+    ];
+    let words = [
+        "t", "rue", "true", "fals", "e", "null", "nul", "l", ",", "[", "]",
+    ];
+    for parts in [numbers, strings, words] {
+        for number in 0..parts.len().pow(4) {
+            let part = |place: u32| parts[number / parts.len().pow(place) % parts.len()];
+            let text = [part(0), part(1), part(2), part(3)].concat();
+            for text in [
+                text.clone(),
+                format!("[{text}]"),
+                format!("{{\"{text}\":\"{text}\"}}"),
+            ] {
+                assert_eq!(
+                    scan(text.as_bytes()).is_some(),
+                    lets_through(text.as_bytes()),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #[cfg_attr(miri, ignore = "takes Miri minutes")]
     #[test]
@@ -306,6 +358,21 @@ proptest! {
         let found = compact(spaced.as_bytes()).unwrap();
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), value);
+    }
+
+    /// The scan is a filter before a judge, and has to let through the same.
+    #[test]
+    fn the_scan_lets_through_what_serde_json_does(text in any_text()) {
+        prop_assert_eq!(scan(&text).is_some(), lets_through(&text), "{:?}", String::from_utf8_lossy(&text));
+    }
+
+    #[test]
+    fn the_scan_sees_white_space_between_tokens(value in any_json(), spaces in prop::collection::vec(any_space(), 1..8)) {
+        let compact = value.to_string();
+        prop_assert_eq!(scan(compact.as_bytes()), Some(Between::Nothing));
+        let spread = spread(&value, &mut spaces.iter().cycle());
+        let is_spread = spread.len() > compact.len();
+        prop_assert_eq!(scan(spread.as_bytes()) == Some(Between::Space), is_spread, "{}", spread);
     }
 
     #[test]
@@ -376,6 +443,12 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
         (any_json(), any::<prop::sample::Index>()).prop_map(|(value, cut)| {
             let text = value.to_string().into_bytes();
             text[..cut.index(text.len() + 1)].to_vec()
+        }),
+        (any_json(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(value, at, byte)| {
+            let mut text = value.to_string().into_bytes();
+            let at = at.index(text.len());
+            text[at] = byte;
+            text
         }),
     ]
 }
