@@ -8,6 +8,9 @@ use crate::core::frame::Entry;
 use crate::core::json;
 use crate::{Error, ErrorKind, Receipt, Result};
 
+/// What a pool is made of, in bytes.
+const WORD: usize = 8;
+
 /// The tags of a message, as compact JSON text. Their order and repetitions are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
@@ -54,15 +57,18 @@ impl Tags {
 /// A batch is one buffer. [`clear`](Batch::clear) keeps it, so a batch that is filled again allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// Tags and data of all messages. Each begins at a whole word, which saves the checksum from single bytes.
     text: Vec<u8>,
     messages: Vec<Extent>,
     frame_bytes: u64,
 }
 
-/// Where a message's sections end in the buffer. The tags begin where the message before ends.
+/// Where a message's sections begin and end in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
+    tags_at: usize,
     tags_end: usize,
+    data_at: usize,
     data_end: usize,
 }
 
@@ -80,17 +86,22 @@ impl Batch {
     /// as it was.
     pub fn push_json(&mut self, data: &[u8], tags: &Tags) -> Result<()> {
         let start = self.text.len();
+        let tags_at = self.whole_words();
         self.text.extend_from_slice(tags.stored());
         let tags_end = self.text.len();
+        let data_at = self.whole_words();
         if let Err(error) = json::compact_into(data, &mut self.text) {
             self.text.truncate(start);
             return Err(error);
         }
-        self.messages.push(Extent {
+        let extent = Extent {
+            tags_at,
             tags_end,
+            data_at,
             data_end: self.text.len(),
-        });
-        self.frame_bytes += self.entry(start, self.messages.len() - 1).frame_size();
+        };
+        self.frame_bytes += self.entry(&extent).frame_size();
+        self.messages.push(extent);
         Ok(())
     }
 
@@ -107,6 +118,13 @@ impl Batch {
         })?;
         let text = if tags == "[]" { "" } else { tags }.to_owned();
         self.push_json(data.as_bytes(), &Tags { text })
+    }
+
+    /// Fills up the last word, and says where the next one is.
+    fn whole_words(&mut self) -> usize {
+        let end = self.text.len().next_multiple_of(WORD);
+        self.text.resize(end, 0);
+        end
     }
 
     /// Adds a message with this value as data.
@@ -170,26 +188,19 @@ impl Batch {
     /// The bytes of all tags and data.
     #[cfg(any(feature = "serve", feature = "remote"))]
     pub(crate) fn text_bytes(&self) -> usize {
-        self.text.len()
+        let bytes = |entry: Entry<'_>| entry.tags.len() + entry.data.len();
+        self.entries().map(bytes).sum()
     }
 
     /// The messages as they are stored.
     pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + Clone {
-        (0..self.messages.len()).map(|i| {
-            let start = if i == 0 {
-                0
-            } else {
-                self.messages[i - 1].data_end
-            };
-            self.entry(start, i)
-        })
+        self.messages.iter().map(|extent| self.entry(extent))
     }
 
-    fn entry(&self, start: usize, i: usize) -> Entry<'_> {
-        let Extent { tags_end, data_end } = self.messages[i];
+    fn entry(&self, extent: &Extent) -> Entry<'_> {
         Entry {
-            tags: &self.text[start..tags_end],
-            data: &self.text[tags_end..data_end],
+            tags: &self.text[extent.tags_at..extent.tags_end],
+            data: &self.text[extent.data_at..extent.data_end],
         }
     }
 }

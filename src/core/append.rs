@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::error::{Error, ErrorKind, Result};
-use super::frame::{Entry, FrameHeader, STATE_WORD, section_len};
+use super::frame::{Entry, FrameHeader, HEADER_WORDS, STATE_WORD, section_len};
 use super::geometry::padded;
 use super::header::Control;
 use super::layout::{FRAME_HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, WORD};
@@ -177,31 +177,28 @@ impl<M: Memory> Pool<M> {
 
     /// Stores one frame, first in state Writing, and returns its header CRC.
     fn store_frame(&self, header: &FrameHeader, entry: &Entry<'_>) -> u32 {
-        let g = self.geometry();
         let encoded = header.encode();
-        for (position, word) in (header.position..)
-            .step_by(WORD as usize)
-            .zip(encoded.words)
-        {
-            self.memory.store(g.word_at(position), word, Relaxed);
+        let places: [u64; HEADER_WORDS] = self.geometry().words_at(header.position);
+        for (place, word) in places.into_iter().zip(encoded.words) {
+            self.memory.store(place, word, Relaxed);
         }
         let tags_at = header.position + FRAME_HEADER_SIZE;
         self.copy_in(tags_at, entry.tags);
         self.copy_in(tags_at + padded(entry.tags.len() as u64), entry.data);
-        self.memory.store(
-            g.word_at(header.position + STATE_WORD * WORD),
-            encoded.committed,
-            Relaxed,
-        );
+        self.memory
+            .store(places[STATE_WORD as usize], encoded.committed, Relaxed);
         encoded.crc
     }
 
     /// Copies a section in, in two pieces where it wraps around the ring's end.
     fn copy_in(&self, position: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let g = self.geometry();
-        let to_wrap = g.bytes_to_wrap(position).min(bytes.len() as u64) as usize;
-        let (first, rest) = bytes.split_at(to_wrap);
-        self.memory.copy_in(g.word_at(position), first);
+        let (word, to_wrap) = g.run_at(position);
+        let (first, rest) = bytes.split_at(to_wrap.min(bytes.len() as u64) as usize);
+        self.memory.copy_in(word, first);
         if !rest.is_empty() {
             self.memory.copy_in(g.ring_word(), rest);
         }

@@ -1,7 +1,7 @@
 //! One frame header, in owned words: encoded, and decoded from bytes that nobody vouches for.
 
 use super::error::{Error, ErrorKind, Result};
-use super::geometry::{frame_size, padded};
+use super::geometry::frame_size;
 use super::layout::{
     FLAG_HOLE, FLAG_MORE, FRAME_HEADER_SIZE, MARK, STATE_COMMITTED, STATE_WRITING, WORD,
 };
@@ -177,16 +177,21 @@ impl Entry<'_> {
     /// CRC-32C of both sections with their padding.
     pub fn crc(&self) -> u32 {
         [self.tags, self.data].iter().fold(0, |crc, section| {
-            let padding = padded(section.len() as u64) as usize - section.len();
-            let crc = crc32c::crc32c_append(crc, section);
-            if padding == 0 {
-                crc
-            } else {
-                crc32c::crc32c_append(crc, &[0; 8][..padding])
+            let (words, rest) = section.as_chunks::<{ WORD as usize }>();
+            let crc = crc32c::crc32c_append(crc, words.as_flattened());
+            if rest.is_empty() {
+                return crc;
             }
+            let mut last = Aligned([0; WORD as usize]);
+            last.0[..rest.len()].copy_from_slice(rest);
+            crc32c::crc32c_append(crc, &last.0)
         })
     }
 }
+
+/// Bytes of which the first is that of a whole word, so that a checksum need not take any of them on its own.
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
 
 /// A length that fits the header's field, or `Usage`.
 pub fn section_len(bytes: &[u8]) -> Result<u32> {
@@ -204,13 +209,13 @@ pub fn section_len(bytes: &[u8]) -> Result<u32> {
 
 /// CRC-32C of all header bytes but the CRC itself.
 fn header_crc(words: &[u64; HEADER_WORDS]) -> u32 {
-    let mut bytes = [0; FRAME_HEADER_SIZE as usize - 4];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+    let mut bytes = Aligned([0; FRAME_HEADER_SIZE as usize - 4]);
+    for (chunk, word) in bytes.0.chunks_exact_mut(8).zip(words) {
         chunk.copy_from_slice(&word.to_le_bytes());
     }
     let (_, tail) = split(words[STATE_WORD as usize]);
-    bytes[40..].copy_from_slice(&tail.to_le_bytes());
-    crc32c::crc32c(&bytes)
+    bytes.0[40..].copy_from_slice(&tail.to_le_bytes());
+    crc32c::crc32c(&bytes.0)
 }
 
 /// Two `u32` as they lie in a word: the low one first.
@@ -226,6 +231,7 @@ pub(super) fn split(word: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::geometry::padded;
 
     const HEADER: FrameHeader = FrameHeader {
         position: 65_536,
@@ -343,5 +349,13 @@ mod tests {
         };
         assert_eq!(entry.crc(), crc32c::crc32c(b"[\"a\"]\0\0\0{\"k\":1}\0"));
         assert_eq!(entry.frame_size(), 48 + 8 + 8);
+        let text = b"[1,2,3,4,5,6,7,8,9]";
+        for (length, start) in (0..text.len()).flat_map(|length| [(length, 0), (length, 1)]) {
+            let data = &text[start..(start + length).min(text.len())];
+            let mut whole = data.to_vec();
+            whole.resize(padded(data.len() as u64) as usize, 0);
+            let entry = Entry { tags: b"", data };
+            assert_eq!(entry.crc(), crc32c::crc32c(&whole));
+        }
     }
 }

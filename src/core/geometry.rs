@@ -89,6 +89,26 @@ impl Geometry {
         self.ring_word() + position % self.ring_size / WORD
     }
 
+    /// The words from `position` on: behind the ring's last comes its first.
+    ///
+    /// A position is divided by the ring's size only once, which takes as long as to copy some of them.
+    pub fn words_at<const N: usize>(&self, position: u64) -> [u64; N] {
+        let mut next = self.word_at(position);
+        [(); N].map(|()| {
+            let word = next;
+            next = self.word_after(word);
+            word
+        })
+    }
+
+    /// The word of the ring that follows another one.
+    pub fn word_after(&self, word: u64) -> u64 {
+        match word + 1 - self.ring_word() {
+            after if after == self.ring_words() => self.ring_word(),
+            _ => word + 1,
+        }
+    }
+
     /// The byte offset in the file at which `position` is.
     pub fn offset_at(&self, position: u64) -> u64 {
         self.ring_offset + position % self.ring_size
@@ -97,6 +117,12 @@ impl Geometry {
     /// How many bytes follow `position` before the ring's end, at which a frame wraps.
     pub fn bytes_to_wrap(&self, position: u64) -> u64 {
         self.ring_size - position % self.ring_size
+    }
+
+    /// The word at which `position` is, and how many bytes follow before the ring's end.
+    pub fn run_at(&self, position: u64) -> (u64, u64) {
+        let offset = position % self.ring_size;
+        (self.ring_word() + offset / WORD, self.ring_size - offset)
     }
 
     /// The first word of the index slot for `seq`, if there is an index.
@@ -180,6 +206,10 @@ mod tests {
             places,
             [(532, 4256, 61_280), (533, 4264, 61_272), (8191, 65_528, 8),]
         );
+        let (word, to_wrap) = g.run_at(6 * g.ring_size - 8);
+        assert_eq!((word, to_wrap), (8191, 8));
+        let around = g.words_at(6 * g.ring_size - 16);
+        assert_eq!(around, [8190, 8191, 532, 533]);
         let can_be = |position| g.is_position(position);
         assert_eq!(
             [61_280, 61_288, 61_284, 61_272, 0].map(can_be),

@@ -123,11 +123,8 @@ impl<M: Memory> Pool<M> {
 
     /// The header at `position` while the lock is held, so that it cannot move.
     pub(super) fn header_exclusive(&self, position: u64) -> Result<FrameHeader, NotAFrame> {
-        let g = self.geometry();
-        let mut words = [0; HEADER_WORDS];
-        for (at, word) in (position..).step_by(WORD as usize).zip(&mut words) {
-            *word = self.memory.load_exclusive(g.word_at(at));
-        }
+        let places: [u64; HEADER_WORDS] = self.geometry().words_at(position);
+        let words = places.map(|word| self.memory.load_exclusive(word));
         FrameHeader::decode(&words, position)
     }
 
@@ -135,9 +132,10 @@ impl<M: Memory> Pool<M> {
     pub(super) fn resync(&self, positions: Range<u64>, last: u64) -> Option<FrameHeader> {
         let g = self.geometry();
         let mut at = positions.start;
+        let mut word = g.word_at(at);
         while at < positions.end {
             // Almost every word fails this, so the header is not even loaded.
-            if self.memory.load(g.word_at(at), Relaxed) == at
+            if self.memory.load(word, Relaxed) == at
                 && self.has_mark(at)
                 && let Ok(header) = FrameHeader::decode(&self.header_words(at), at)
                 && self.is_bounded(&header, last)
@@ -145,6 +143,7 @@ impl<M: Memory> Pool<M> {
                 return Some(header);
             }
             at += WORD;
+            word = g.word_after(word);
         }
         None
     }
@@ -159,20 +158,16 @@ impl<M: Memory> Pool<M> {
 
     /// The words of a header as they are just now, whatever they are.
     fn header_words(&self, position: u64) -> [u64; HEADER_WORDS] {
-        let g = self.geometry();
-        let mut words = [0; HEADER_WORDS];
-        for (at, word) in (position..).step_by(WORD as usize).zip(&mut words) {
-            *word = self.memory.load(g.word_at(at), Relaxed);
-        }
-        words
+        let places: [u64; HEADER_WORDS] = self.geometry().words_at(position);
+        places.map(|word| self.memory.load(word, Relaxed))
     }
 
     /// Copies out of the ring, in two pieces where the frame wraps around its end.
     fn copy_out(&self, position: u64, into: &mut [u8]) {
         let g = self.geometry();
-        let to_wrap = g.bytes_to_wrap(position).min(into.len() as u64) as usize;
-        let (first, rest) = into.split_at_mut(to_wrap);
-        self.memory.copy_out(g.word_at(position), first);
+        let (word, to_wrap) = g.run_at(position);
+        let (first, rest) = into.split_at_mut(to_wrap.min(into.len() as u64) as usize);
+        self.memory.copy_out(word, first);
         if !rest.is_empty() {
             self.memory.copy_out(g.ring_word(), rest);
         }
