@@ -176,7 +176,7 @@ impl Cursor {
                 continue;
             };
             if let Some(step) = self
-                .take(header)
+                .take(header, frame.header_crc())
                 .map_err(|what| pool.damaged(header.position, what).seq(header.seq))?
             {
                 return Ok(step);
@@ -193,7 +193,7 @@ impl Cursor {
     }
 
     /// Takes a frame that was read whole: a message, a gap before it, or nothing to tell.
-    fn take(&mut self, header: &FrameHeader) -> Result<Option<Step>, &'static str> {
+    fn take(&mut self, header: &FrameHeader, crc: u32) -> Result<Option<Step>, &'static str> {
         if self.link.is_some_and(|link| link != header.link) {
             return Err("the frame is not linked to the one before it");
         }
@@ -212,8 +212,10 @@ impl Cursor {
         let is_wanted = header.seq == first;
         let next_seq = if is_wanted { first + 1 } else { first };
         *self = Cursor {
+            position: header.end(),
+            seen: header.position,
             next_seq,
-            ..Cursor::behind(header)
+            link: Some(crc),
         };
         Ok(is_wanted.then_some(Step::Message))
     }

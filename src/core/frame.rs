@@ -110,6 +110,14 @@ impl FrameHeader {
 
     /// The header in `words`, if they are one for `position`, complete, and undamaged.
     pub fn decode(words: &[u64; HEADER_WORDS], position: u64) -> Result<FrameHeader, NotAFrame> {
+        FrameHeader::decode_with_crc(words, position).map(|(header, _)| header)
+    }
+
+    /// As [`decode`](FrameHeader::decode), with what [`crc`](FrameHeader::crc) would work out once more.
+    pub fn decode_with_crc(
+        words: &[u64; HEADER_WORDS],
+        position: u64,
+    ) -> Result<(FrameHeader, u32), NotAFrame> {
         let [own, seq, time, lengths, crcs, tail] = *words;
         let (crc, tail) = split(tail);
         let [state, flags, reserved, mark] = tail.to_le_bytes();
@@ -134,7 +142,7 @@ impl FrameHeader {
         }
         let (tags_len, data_len) = split(lengths);
         let (payload_crc, link) = split(crcs);
-        Ok(FrameHeader {
+        let header = FrameHeader {
             position,
             seq,
             time,
@@ -144,7 +152,8 @@ impl FrameHeader {
             link,
             hole: flags & FLAG_HOLE != 0,
             more: flags & FLAG_MORE != 0,
-        })
+        };
+        Ok((header, crc))
     }
 }
 

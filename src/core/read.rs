@@ -17,6 +17,8 @@ use super::pool::{Pool, corrupt};
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     header: Option<FrameHeader>,
+    /// The CRC of that header.
+    crc: u32,
     /// At least as long as the payload; longer after a larger one, to be filled without being cleared.
     payload: Vec<u8>,
 }
@@ -25,6 +27,11 @@ impl Frame {
     /// The header, if a frame has been read into this buffer.
     pub fn header(&self) -> Option<&FrameHeader> {
         self.header.as_ref()
+    }
+
+    /// The header's CRC, to which the next frame links.
+    pub(super) fn header_crc(&self) -> u32 {
+        self.crc
     }
 
     /// The tag section: a compact JSON array of strings, or nothing for no tags.
@@ -58,7 +65,7 @@ impl<M: Memory> Pool<M> {
     /// `last` is a position that was seen published: nothing beyond that frame is looked at.
     pub(super) fn read_frame(&self, position: u64, last: u64, frame: &mut Frame) -> Result<bool> {
         frame.header = None;
-        let Some(header) = self.decode_shared(position, last)? else {
+        let Some((header, crc)) = self.decode_shared(position, last)? else {
             return Ok(false);
         };
         let payload = frame.make_room(header.payload_size() as usize);
@@ -72,7 +79,7 @@ impl<M: Memory> Pool<M> {
                 .seq(header.seq));
         }
         self.check_poison()?;
-        frame.header = Some(header);
+        (frame.header, frame.crc) = (Some(header), crc);
         Ok(true)
     }
 
@@ -82,14 +89,14 @@ impl<M: Memory> Pool<M> {
         let payload = frame.make_room(size);
         self.copy_out(header.position + FRAME_HEADER_SIZE, payload);
         let matches = crc32c::crc32c(payload) == header.payload_crc;
-        frame.header = matches.then_some(*header);
+        (frame.header, frame.crc) = (matches.then_some(*header), header.crc());
         matches
     }
 
     /// The header at `position`; `None` if a writer has begun to overwrite it.
     pub(super) fn read_header(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
         match self.decode_shared(position, last)? {
-            Some(header) if self.is_intact(position)? => {
+            Some((header, _)) if self.is_intact(position)? => {
                 self.check_poison()?;
                 Ok(Some(header))
             }
@@ -99,9 +106,9 @@ impl<M: Memory> Pool<M> {
 
     /// Decodes the header at `position` and bounds its length by the ring's size and by what is committed, so that
     /// the length may be used. What it says still has to be re-validated.
-    fn decode_shared(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
-        match FrameHeader::decode(&self.header_words(position), position) {
-            Ok(header) if self.is_bounded(&header, last) => Ok(Some(header)),
+    fn decode_shared(&self, position: u64, last: u64) -> Result<Option<(FrameHeader, u32)>> {
+        match FrameHeader::decode_with_crc(&self.header_words(position), position) {
+            Ok((header, crc)) if self.is_bounded(&header, last) => Ok(Some((header, crc))),
             found => {
                 if !self.is_intact(position)? {
                     return Ok(None);
