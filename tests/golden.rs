@@ -206,10 +206,9 @@ fn append_at(pool: &Pool<HeapMemory>, stamps: &[(u64, u64)]) {
 }
 
 fn entries<'a>(messages: &'a [(&str, &str)]) -> impl ExactSizeIterator<Item = Entry<'a>> + Clone {
-    messages.iter().map(|(tags, data)| Entry {
-        tags: tags.as_bytes(),
-        data: data.as_bytes(),
-    })
+    messages
+        .iter()
+        .map(|(tags, data)| Entry::new(tags.as_bytes(), data.as_bytes()))
 }
 
 /// Every retained message as a line of JSON, made here from what the core hands out.

@@ -105,10 +105,9 @@ impl Maker {
     fn batch(&mut self, entries: &[(&str, &str)], stamps: Option<&[(u64, u64)]>) {
         self.time += 10;
         let time = self.time;
-        let texts = entries.iter().map(|(tags, data)| Entry {
-            tags: tags.as_bytes(),
-            data: data.as_bytes(),
-        });
+        let texts = entries
+            .iter()
+            .map(|(tags, data)| Entry::new(tags.as_bytes(), data.as_bytes()));
         let when = match stamps {
             None => When::Now(|| time),
             Some(stamps) => When::Given(stamps),

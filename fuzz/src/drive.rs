@@ -192,10 +192,7 @@ fn append(pool: &Pool<Finite>, wish: &Wish, is_whole_before: bool, judge: Judge<
     let mut appended: Vec<(Appended, Vec<u8>)> = Vec::new();
     for (n, length) in wish.lengths.iter().enumerate() {
         let data = format!("\"{n}:{}\"", "z".repeat(*length)).into_bytes();
-        let entry = Entry {
-            tags: b"[\"new\"]",
-            data: &data,
-        };
+        let entry = Entry::new(b"[\"new\"]", &data);
         pool.memory().begin();
         let lock = HeapLock::default();
         let result = pool.append(
@@ -269,10 +266,7 @@ fn delete(pool: &Pool<Finite>) {
     let deleted =
         plasmite::core::pool::delete(pool.memory(), &lock, &NoBell, LockWait::Forever, || Ok(()));
     deleted.expect("a pool with a header can be deleted");
-    let entry = Entry {
-        tags: b"",
-        data: b"0",
-    };
+    let entry = Entry::new(b"", b"0");
     let result = pool.append(
         &lock,
         &NoBell,

@@ -384,7 +384,7 @@ pub(crate) fn try_append(
         .zip(batch)
         .map(|(i, words)| data(label, i, *words))
         .collect();
-    let entries = data.iter().map(|data| Entry { tags: b"", data });
+    let entries = data.iter().map(|data| Entry::new(b"", data));
     let when = When::Now(|| 1000);
     let appended = pool.append(lock, bell, LockWait::Forever, entries, when)?;
     for (seq, data) in (appended.first_seq..).zip(data) {

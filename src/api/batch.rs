@@ -70,6 +70,8 @@ struct Extent {
     tags_end: usize,
     data_at: usize,
     data_end: usize,
+    /// The CRC of both, which is worked out while they are in the cache and nobody waits.
+    crc: u32,
 }
 
 impl Batch {
@@ -94,14 +96,15 @@ impl Batch {
             self.text.truncate(start);
             return Err(error);
         }
-        let extent = Extent {
+        let entry = Entry::new(&self.text[tags_at..tags_end], &self.text[data_at..]);
+        self.frame_bytes += entry.frame_size();
+        self.messages.push(Extent {
             tags_at,
             tags_end,
             data_at,
             data_end: self.text.len(),
-        };
-        self.frame_bytes += self.entry(&extent).frame_size();
-        self.messages.push(extent);
+            crc: entry.crc(),
+        });
         Ok(())
     }
 
@@ -198,10 +201,9 @@ impl Batch {
     }
 
     fn entry(&self, extent: &Extent) -> Entry<'_> {
-        Entry {
-            tags: &self.text[extent.tags_at..extent.tags_end],
-            data: &self.text[extent.data_at..extent.data_end],
-        }
+        let tags = &self.text[extent.tags_at..extent.tags_end];
+        let data = &self.text[extent.data_at..extent.data_end];
+        Entry::with_crc(tags, data, extent.crc)
     }
 }
 
@@ -242,20 +244,8 @@ mod tests {
         );
         batch.push(&"x", &Tags::none()).unwrap();
         let entries: Vec<_> = batch.entries().collect();
-        assert_eq!(
-            entries[0],
-            Entry {
-                tags: b"[\"t\"]",
-                data: b"[1,2]"
-            }
-        );
-        assert_eq!(
-            entries[1],
-            Entry {
-                tags: b"",
-                data: b"\"x\""
-            }
-        );
+        assert_eq!(entries[0], Entry::new(b"[\"t\"]", b"[1,2]"));
+        assert_eq!(entries[1], Entry::new(b"", b"\"x\""));
         assert_eq!(batch.frame_bytes(), size + 48 + 8);
         batch.clear();
         assert!(batch.is_empty() && batch.frame_bytes() == 0);

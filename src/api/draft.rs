@@ -47,9 +47,9 @@ impl Draft {
         })
     }
 
-    /// Appends a message as it is stored: `tags` a compact JSON array or nothing, `data` compact JSON.
-    pub(super) fn push(&self, seq: u64, time: u64, tags: &[u8], data: &[u8]) -> Result<()> {
-        self.core.append_to_draft(Entry { tags, data }, seq, time)
+    /// Appends a message as it is stored.
+    pub(super) fn push(&self, seq: u64, time: u64, entry: Entry<'_>) -> Result<()> {
+        self.core.append_to_draft(entry, seq, time)
     }
 
     /// The most that a message may take, in bytes of the ring.

@@ -69,7 +69,7 @@ impl<'a> Filling<'a> {
             self.too_large = Some((seq, size));
             return Ok(());
         }
-        self.draft.push(seq, time, entry.tags, entry.data)
+        self.draft.push(seq, time, entry)
     }
 
     /// All that was taken.

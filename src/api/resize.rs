@@ -214,7 +214,7 @@ impl Copy<'_> {
     fn catch_up(&mut self, progress: &mut impl FnMut(u64)) -> Result<()> {
         self.walk.go_on(self.old, |message| {
             let (tags, data) = message.stored();
-            let entry = Entry { tags, data };
+            let entry = Entry::new(tags, data);
             self.filling
                 .take(message.seq(), message.time().as_nanos(), entry)?;
             self.done += 1;

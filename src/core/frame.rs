@@ -169,15 +169,30 @@ pub struct Encoded {
 }
 
 /// What is stored behind a frame header: the tag section and the data, each padded to whole words with zero bytes.
+///
+/// It is summed up before it is stored, so that no writer holds the lock for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// A compact JSON array of strings; empty bytes for no tags.
     pub tags: &'a [u8],
     /// Compact JSON text.
     pub data: &'a [u8],
+    crc: u32,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// These sections.
+    pub fn new(tags: &'a [u8], data: &'a [u8]) -> Entry<'a> {
+        let crc = sections_crc([tags, data]);
+        Entry { tags, data, crc }
+    }
+
+    /// These sections, whose [`crc`](Entry::crc) was worked out before.
+    pub fn with_crc(tags: &'a [u8], data: &'a [u8], crc: u32) -> Entry<'a> {
+        debug_assert_eq!(crc, sections_crc([tags, data]), "the CRC is theirs");
+        Entry { tags, data, crc }
+    }
+
     /// The bytes that this takes in the ring, frame header included.
     pub fn frame_size(&self) -> u64 {
         frame_size(self.tags.len() as u64, self.data.len() as u64)
@@ -185,17 +200,21 @@ impl Entry<'_> {
 
     /// CRC-32C of both sections with their padding.
     pub fn crc(&self) -> u32 {
-        [self.tags, self.data].iter().fold(0, |crc, section| {
-            let (words, rest) = section.as_chunks::<{ WORD as usize }>();
-            let crc = crc32c::crc32c_append(crc, words.as_flattened());
-            if rest.is_empty() {
-                return crc;
-            }
-            let mut last = Aligned([0; WORD as usize]);
-            last.0[..rest.len()].copy_from_slice(rest);
-            crc32c::crc32c_append(crc, &last.0)
-        })
+        self.crc
     }
+}
+
+fn sections_crc(sections: [&[u8]; 2]) -> u32 {
+    sections.iter().fold(0, |crc, section| {
+        let (words, rest) = section.as_chunks::<{ WORD as usize }>();
+        let crc = crc32c::crc32c_append(crc, words.as_flattened());
+        if rest.is_empty() {
+            return crc;
+        }
+        let mut last = Aligned([0; WORD as usize]);
+        last.0[..rest.len()].copy_from_slice(rest);
+        crc32c::crc32c_append(crc, &last.0)
+    })
 }
 
 /// Bytes of which the first is that of a whole word, so that a checksum need not take any of them on its own.
@@ -352,10 +371,7 @@ mod tests {
 
     #[test]
     fn payload_crc_covers_the_padding() {
-        let entry = Entry {
-            tags: b"[\"a\"]",
-            data: b"{\"k\":1}",
-        };
+        let entry = Entry::new(b"[\"a\"]", b"{\"k\":1}");
         assert_eq!(entry.crc(), crc32c::crc32c(b"[\"a\"]\0\0\0{\"k\":1}\0"));
         assert_eq!(entry.frame_size(), 48 + 8 + 8);
         let text = b"[1,2,3,4,5,6,7,8,9]";
@@ -363,7 +379,7 @@ mod tests {
             let data = &text[start..(start + length).min(text.len())];
             let mut whole = data.to_vec();
             whole.resize(padded(data.len() as u64) as usize, 0);
-            let entry = Entry { tags: b"", data };
+            let entry = Entry::new(b"", data);
             assert_eq!(entry.crc(), crc32c::crc32c(&whole));
         }
     }

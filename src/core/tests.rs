@@ -65,10 +65,7 @@ fn reboot(pool: &Pool<HeapMemory>, boot: u64) -> Result<Pool<HeapMemory>> {
 }
 
 fn append(pool: &Pool<HeapMemory>, data: &[&str]) -> Appended {
-    let entries = data.iter().map(|data| Entry {
-        tags: b"",
-        data: data.as_bytes(),
-    });
+    let entries = data.iter().map(|data| Entry::new(b"", data.as_bytes()));
     let lock = HeapLock::default();
     pool.append(
         &lock,
@@ -81,10 +78,7 @@ fn append(pool: &Pool<HeapMemory>, data: &[&str]) -> Appended {
 }
 
 fn append_at(pool: &Pool<HeapMemory>, stamps: &[(u64, u64)]) -> Result<Appended> {
-    let entries = stamps.iter().map(|_| Entry {
-        tags: b"",
-        data: b"0",
-    });
+    let entries = stamps.iter().map(|_| Entry::new(b"", b"0"));
     let lock = HeapLock::default();
     pool.append(
         &lock,

@@ -16,8 +16,10 @@ use crate::core::memory::{LockWait, WriterLock};
 /// How often a writer that waits goes round before it tries for the first time again, about as long as an append takes.
 const SPINS: u32 = 50;
 /// Few appends take that long. Whoever sleeps leaves the pool to one writer at a time, to whom it costs the least.
-const FIRST_SLEEP: Duration = Duration::from_micros(50);
-const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+const FIRST_SLEEP: Duration = Duration::from_micros(100);
+/// Each writer that wakes up takes the processor from one that writes: of eight on two processors, too much of it if they
+/// all look once a millisecond.
+const LONGEST_SLEEP: Duration = Duration::from_millis(2);
 
 /// The lock on a pool file. Threads that share one `FileLock` exclude each other, and so do all that opened the file.
 pub struct FileLock {

@@ -246,10 +246,9 @@ pub(crate) fn try_open<M: Memory>(memory: M, boot: u64) -> plasmite::Result<Pool
 
 /// Appends a batch, and returns its first seq and its last.
 pub(crate) fn append(pool: &Pool<impl Memory>, batch: &[Text]) -> (u64, u64) {
-    let entries = batch.iter().map(|(tags, data)| Entry {
-        tags: tags.as_bytes(),
-        data: data.as_bytes(),
-    });
+    let entries = batch
+        .iter()
+        .map(|(tags, data)| Entry::new(tags.as_bytes(), data.as_bytes()));
     let lock = HeapLock::default();
     let when = When::Now(|| NOW);
     let appended = pool

@@ -195,10 +195,7 @@ pub(crate) fn append_watched(path: &Path, batch: &[String], before: impl Fn(Acce
     let file = MappedFile::open(path, Open::ReadWrite, HEADER_SIZE).unwrap();
     let lock = FileLock::new(file.file().clone());
     let bell = FutexBell::new(&file, WAKE_WORD, WAITER_FLAG);
-    let entries = batch.iter().map(|data| Entry {
-        tags: b"",
-        data: data.as_bytes(),
-    });
+    let entries = batch.iter().map(|data| Entry::new(b"", data.as_bytes()));
     open_in(file, before)
         .append(
             &lock,

@@ -213,10 +213,9 @@ impl Core {
             clock,
         } = self;
         let mut told = 0;
-        let entries = parts.iter().map(|data| Entry {
-            tags: tags.as_bytes(),
-            data: data.as_bytes(),
-        });
+        let entries = parts
+            .iter()
+            .map(|data| Entry::new(tags.as_bytes(), data.as_bytes()));
         let when = When::Now(|| {
             told = clock.tell();
             told

@@ -46,16 +46,7 @@ fn a_batch_too_large_is_refused_and_leaves_no_trace() {
     append(&pool, &["1"]);
     let before = pool.memory().to_bytes();
     let big = format!("\"{}\"", "x".repeat(pool.geometry().max_batch() as usize));
-    let entries = [
-        Entry {
-            tags: b"",
-            data: b"2",
-        },
-        Entry {
-            tags: b"",
-            data: big.as_bytes(),
-        },
-    ];
+    let entries = [Entry::new(b"", b"2"), Entry::new(b"", big.as_bytes())];
     let lock = HeapLock::default();
     let error = pool
         .append(
@@ -122,10 +113,7 @@ fn an_append_that_may_have_gone_astray_is_not_acknowledged() {
         };
         let pool = Pool::attach(memory, header);
         let last = pool.memory.load(LAST / WORD, Relaxed);
-        let entries = [Entry {
-            tags: b"",
-            data: b"2",
-        }];
+        let entries = [Entry::new(b"", b"2")];
         let lock = HeapLock::default();
         let when = When::Now(|| 1000);
         let appended = pool.append(&lock, &NoBell, LockWait::Forever, entries.into_iter(), when);

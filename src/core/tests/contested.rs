@@ -51,10 +51,7 @@ pub(super) fn append_beside(memory: &HeapMemory, header: Header, count: u64) {
     for _ in 0..count {
         seq += 1;
         let data = filler(seq);
-        let entry = std::iter::once(Entry {
-            tags: b"",
-            data: data.as_bytes(),
-        });
+        let entry = std::iter::once(Entry::new(b"", data.as_bytes()));
         let when = When::Now(|| 1000);
         pool.append(
             &HeapLock::default(),

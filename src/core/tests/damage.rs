@@ -376,7 +376,7 @@ fn a_check_tells_of_text_that_is_not_what_a_message_has() {
         (b"{}", b"5"),
         (b"[\"\\n\"]", b"6"),
     ];
-    let entries = texts.iter().map(|(tags, data)| Entry { tags, data });
+    let entries = texts.iter().map(|(tags, data)| Entry::new(tags, data));
     let when = When::Now(|| 1000);
     pool.append(&lock, &NoBell, LockWait::Forever, entries, when)
         .unwrap();

@@ -55,10 +55,7 @@ fn a_deleted_pool_takes_nothing_more() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io);
     append(&pool, &["1"]);
     delete(pool.memory(), &lock, &NoBell, LockWait::Forever, || Ok(())).unwrap();
-    let entry = std::iter::once(Entry {
-        tags: b"",
-        data: b"2",
-    });
+    let entry = std::iter::once(Entry::new(b"", b"2"));
     let error = pool
         .append(&lock, &NoBell, LockWait::Forever, entry, When::Now(|| 1))
         .unwrap_err();

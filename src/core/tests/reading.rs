@@ -49,10 +49,7 @@ fn tags_and_data_of_every_length_survive_every_wrap() {
             format!("[\"{}\"]", "t".repeat(n % 17))
         };
         let data = format!("\"{}\"", "d".repeat(n % 111));
-        let entry = Entry {
-            tags: tags.as_bytes(),
-            data: data.as_bytes(),
-        };
+        let entry = Entry::new(tags.as_bytes(), data.as_bytes());
         pool.append(
             &lock,
             &NoBell,
@@ -175,10 +172,7 @@ fn time_is_searched_inclusively_and_never_goes_back() {
     let lock = HeapLock::default();
     for (n, clock) in [10u64, 20, 15, 20, 30].into_iter().enumerate() {
         let data = n.to_string();
-        let entry = std::iter::once(Entry {
-            tags: b"",
-            data: data.as_bytes(),
-        });
+        let entry = std::iter::once(Entry::new(b"", data.as_bytes()));
         let done = pool
             .append(
                 &lock,

@@ -289,10 +289,7 @@ fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
         for _ in 0..[1, 3, 0, 7, 80][round % 5] {
             seq += 1;
             let data = filler(seq);
-            let entry = std::iter::once(Entry {
-                tags: b"",
-                data: data.as_bytes(),
-            });
+            let entry = std::iter::once(Entry::new(b"", data.as_bytes()));
             let when = When::Now(|| 1000);
             pool.append(&lock, &NoBell, LockWait::Forever, entry, when)
                 .unwrap();

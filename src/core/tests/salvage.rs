@@ -47,7 +47,7 @@ fn offset(pool: &Pool<HeapMemory>, seq: u64) -> usize {
 
 /// Stores a frame whose checksums are right.
 fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) {
-    let entry = Entry { tags: b"", data };
+    let entry = Entry::new(b"", data);
     let header = FrameHeader {
         data_len: data.len() as u32,
         tags_len: 0,
@@ -625,10 +625,7 @@ fn what_is_no_pool_of_this_version_is_refused() {
 fn a_draft_is_filled_under_given_stamps_and_outlives_a_crash() {
     let pool = pool_with(Some(64));
     for (seq, time) in [(3, 50), (4, 50), (9, 60)] {
-        let entry = Entry {
-            tags: b"",
-            data: b"0",
-        };
+        let entry = Entry::new(b"", b"0");
         pool.append_to_draft(entry, seq, time).unwrap();
     }
     pool.vouch_for_draft().unwrap();
@@ -641,10 +638,7 @@ fn a_draft_is_filled_under_given_stamps_and_outlives_a_crash() {
         seq: 9,
     };
     assert_eq!(checkpoint, Some(expected));
-    let entry = Entry {
-        tags: b"",
-        data: b"0",
-    };
+    let entry = Entry::new(b"", b"0");
     let error = pool.append_to_draft(entry, 9, 60).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
 }
