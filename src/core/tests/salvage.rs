@@ -45,8 +45,8 @@ fn offset(pool: &Pool<HeapMemory>, seq: u64) -> usize {
     pool.geometry().offset_at(at_seq(pool, seq).position) as usize
 }
 
-/// Stores a frame whose checksums are right.
-fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) {
+/// Stores a frame whose checksums are right, and returns it.
+fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) -> FrameHeader {
     let entry = Entry::new(b"", data);
     let header = FrameHeader {
         data_len: data.len() as u32,
@@ -63,6 +63,7 @@ fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) {
     let payload = at as usize + 48;
     bytes[payload..payload + data.len().div_ceil(8) * 8].fill(0);
     bytes[payload..payload + data.len()].copy_from_slice(data);
+    header
 }
 
 fn loss(first: u64, last: u64, pool: &Pool<HeapMemory>, code: IssueCode) -> Loss {
@@ -243,6 +244,32 @@ fn what_a_writer_had_claimed_is_stale() {
     assert!(stays.position + pool.geometry().ring_size > newest.end());
     let (seen, search) = found(&bytes);
     assert_eq!((seen, search.losses), (all[7..].to_vec(), vec![]));
+}
+
+#[test]
+fn what_is_stale_speaks_for_nothing() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 200);
+    let all = seqs(&pool);
+    let mut bytes = pool.memory().to_bytes();
+    let stays = at_seq(&pool, all[7]);
+    let claimed = stays.position + pool.geometry().ring_size;
+    set(&mut bytes, OLDEST, stays.position);
+    set(&mut bytes, INTENT, claimed);
+    // Three messages that contradict the one that stays. With those that are stale it would outnumber them.
+    let mut before = FrameHeader { seq: 0, ..stays };
+    for seq in 1..=3 {
+        let next = FrameHeader {
+            position: before.end(),
+            link: before.crc(),
+            seq,
+            ..stays
+        };
+        before = forge(&mut bytes, pool.geometry(), &next, b"\"?\"");
+    }
+    let is_left = |seq: &u64| at_seq(&pool, *seq).position > before.end();
+    let left = all.into_iter().filter(is_left);
+    assert_eq!(found(&bytes).0, (1..=3).chain(left).collect::<Vec<u64>>());
 }
 
 #[test]
