@@ -76,11 +76,12 @@ fn go_round(pool: &Pool, batches: &[Batch]) -> Result<()> {
     Ok(pool.flush()?)
 }
 
-/// A file of a pool's size: frames go into the part behind its first page, and each append is made to last before that
-/// page, which says so, is.
+/// A file of a pool's size: frames go into the part behind its first page, and each append is made to last. Once in a
+/// quarter of a lap the first page says from where on, and is made to last, too.
 struct SyncedRing {
     map: MmapMut,
     at: usize,
+    anchor: usize,
     count: u8,
 }
 
@@ -99,18 +100,19 @@ impl SyncedRing {
         Ok(SyncedRing {
             map,
             at: PAGE,
+            anchor: PAGE,
             count: 0,
         })
     }
 
-    /// Copies frames in, syncs them, stores the checkpoint, and syncs that.
+    /// Copies frames in and syncs them; now and then stores the checkpoint, and syncs that.
     fn append(&mut self, frames: &[Vec<u8>]) -> Result<()> {
         let length = frames
             .iter()
             .map(|frame| frame.len() + HEADER)
             .sum::<usize>();
         if self.at + length > self.map.len() {
-            self.at = PAGE;
+            (self.at, self.anchor) = (PAGE, PAGE);
         }
         let start = self.at;
         for frame in frames {
@@ -118,9 +120,12 @@ impl SyncedRing {
             self.at += frame.len() + HEADER;
         }
         self.map.flush_range(start, length)?;
-        self.count = self.count.wrapping_add(1);
-        self.map[..8].fill(self.count);
-        self.map.flush_range(0, PAGE)?;
+        if start - self.anchor > self.map.len() / 4 {
+            self.anchor = start;
+            self.count = self.count.wrapping_add(1);
+            self.map[..8].fill(self.count);
+            self.map.flush_range(0, PAGE)?;
+        }
         Ok(())
     }
 }

@@ -8,8 +8,8 @@
 //! appended: `pool_flip` does that.
 
 use plasmite::core::layout::{
-    BOOT as BOOT_WORD, CHECKPOINTS, DELETED, GENERATION, HEADER_SIZE, INTENT, LAST, NEWEST_HOLE,
-    OLDEST, SEQ_FLOOR, SLOT_SIZE,
+    ANCHORED, BOOT as BOOT_WORD, CHECKPOINTS, DELETED, FLUSHED, GENERATION, HEADER_SIZE, INTENT,
+    LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR, SLOT_SIZE,
 };
 
 use crate::base::{self, BASES, BOOT, Base, SIZE};
@@ -130,7 +130,7 @@ impl Damaged<'_> {
     }
 
     fn control_word(&mut self, input: &mut Input<'_>) {
-        const WORDS: [u64; 7] = [
+        const WORDS: [u64; 9] = [
             INTENT,
             LAST,
             OLDEST,
@@ -138,6 +138,8 @@ impl Damaged<'_> {
             BOOT_WORD,
             GENERATION,
             NEWEST_HOLE,
+            ANCHORED,
+            FLUSHED,
         ];
         let word = WORDS[usize::from(input.u8()) % WORDS.len()];
         let value = self.value(input);

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::client::Client;
 use super::draft::Draft;
 use super::pool_ref::PoolRef;
-use crate::core::frame::Entry;
 use crate::core::geometry::Geometry;
 use crate::core::salvage::{Duplicate, Loss, Salvage};
 use crate::platform::boot::boot_word;
@@ -93,8 +92,7 @@ fn copy(found: &mut Salvage<MappedFile>, draft: &Draft, saved: &mut Salvaged) ->
         let Some(header) = frame.header() else {
             return Ok(());
         };
-        let entry = Entry::new(frame.tags(), frame.data());
-        draft.push(header.seq, header.time, entry)?;
+        draft.push(header.seq, header.time, frame.entry())?;
         saved.messages += 1;
         saved.bounds.oldest.get_or_insert(header.seq);
         saved.bounds.newest = Some(header.seq);

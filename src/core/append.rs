@@ -68,6 +68,7 @@ impl<M: Memory> Pool<M> {
         self.check_deleted()?;
         self.memory.check(now)?;
         let plan = self.plan(size, entries.len(), stamps)?;
+        self.keep_anchor(plan.oldest)?;
         self.perform(&plan, entries)?;
         ring_if_heard(&self.memory, bell);
         Ok(Appended {

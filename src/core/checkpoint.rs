@@ -1,12 +1,19 @@
-//! The flush checkpoint: the newest frame that is known to survive power loss.
+//! Durability: which frames are known to survive power loss, and the checkpoints by which a recovery finds them.
+//!
+//! The *anchor* is the checkpoint that is known to be on the medium. What was flushed after it is found from it, since a
+//! recovery goes on from there to the first break. So it may be old; but its frame must not be overwritten before
+//! another checkpoint is on the medium, while a flushed frame that is not overwritten depends on it.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::Result;
 use super::frame::{FrameHeader, pair};
-use super::layout::{CHECKPOINTS, HEADER_SIZE, WORD};
+use super::layout::{ANCHORED, CHECKPOINTS, FLUSHED, HEADER_SIZE, LAST, OLDEST, WORD};
 use super::memory::{LockWait, Memory, WriterLock};
 use super::pool::Pool;
+
+const HEADER: Range<u64> = 0..HEADER_SIZE / WORD;
 
 /// A frame that was flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +42,7 @@ impl Checkpoint {
         })
     }
 
-    /// The newest checkpoint, and the slot that the next one goes to: never the one that holds the newest.
+    /// The newest checkpoint, and the slot that does not hold it.
     pub(super) fn newest(memory: &impl Memory) -> (Option<Checkpoint>, usize) {
         match Checkpoint::load_all(memory) {
             [None, None] => (None, 0),
@@ -51,6 +58,54 @@ impl Checkpoint {
             crc32c::crc32c(&self.position.to_le_bytes()),
             &self.seq.to_le_bytes(),
         )
+    }
+}
+
+/// What the file vouches for at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Vouched {
+    /// The newest checkpoint present, and the slot that does not hold it.
+    newest: (Option<Checkpoint>, usize),
+    /// The checkpoint that is known to be on the medium, and the slot that does not hold it.
+    anchor: Option<(Checkpoint, usize)>,
+}
+
+impl Vouched {
+    fn load(memory: &impl Memory) -> Vouched {
+        let anchored = memory.load(ANCHORED / WORD, Relaxed);
+        let anchor = (0..)
+            .zip(Checkpoint::load_all(memory))
+            .find_map(|(slot, found)| {
+                let anchor = found.filter(|found| found.position == anchored)?;
+                Some((anchor, 1 - slot))
+            });
+        Vouched {
+            newest: Checkpoint::newest(memory),
+            anchor,
+        }
+    }
+
+    /// The newest checkpoint, if it has to be on the medium before a frame at `position` can be vouched for, and nobody
+    /// knows whether it is.
+    fn in_doubt(&self, position: u64) -> Option<Checkpoint> {
+        let anchor = self.anchor.map(|(anchor, _)| anchor);
+        let newest = self.newest.0?;
+        let is_needed = anchor.is_none() || newest.position >= position;
+        (anchor != Some(newest) && is_needed).then_some(newest)
+    }
+
+    /// Whether a checkpoint at `position` may be stored: it is newer than all, and the one that stays is no less than
+    /// what has to stay.
+    fn is_behind(&self, position: u64) -> bool {
+        match self.newest.0 {
+            Some(newest) => self.anchor.is_some() && newest.position < position,
+            None => true,
+        }
+    }
+
+    /// The slot that the next checkpoint goes to: never the one that holds the anchor.
+    fn free_slot(&self) -> usize {
+        self.anchor.map_or(self.newest.1, |(_, slot)| slot)
     }
 }
 
@@ -70,10 +125,11 @@ impl<M: Memory> Pool<M> {
         Ok(())
     }
 
-    /// Makes everything up to the newest committed frame survive power loss, and says so in the file.
+    /// Makes everything up to the newest committed frame survive power loss.
     ///
-    /// All frames since the last checkpoint are synced, not only the newest: an acknowledged message must not sit
-    /// behind a hole. The lock is held only to store the checkpoint, never across a sync.
+    /// All frames since the anchor are synced, not only the newest: an acknowledged message must not sit behind a hole.
+    /// Recovery finds them from the anchor on, so the file need not name each of them: that takes a second sync, and is
+    /// done once in a quarter of a lap. The lock is held only to store a few words, never across a sync.
     pub fn flush<L: WriterLock>(&self, lock: &L, wait: LockWait) -> Result<()> {
         let newest = self.newest()?;
         self.flush_frame(&newest, lock, wait)
@@ -87,34 +143,99 @@ impl<M: Memory> Pool<M> {
         lock: &L,
         wait: LockWait,
     ) -> Result<()> {
-        loop {
-            let (found, _) = Checkpoint::newest(&self.memory);
-            let found_position = found.map_or(0, |checkpoint| checkpoint.position);
-            if found_position >= newest.position {
-                return self.sync_checkpoint(found_position);
-            }
-            self.persist_ring(found_position, newest.end())?;
-            // The slot that stays has to be durable before the other one is touched.
-            self.sync_checkpoint(found_position)?;
-            let _guard = lock.acquire(wait)?;
-            let (now, slot) = Checkpoint::newest(&self.memory);
-            if now == found {
-                Checkpoint {
-                    position: newest.position,
-                    seq: newest.seq,
+        while self.flushed() < newest.position {
+            let seen = Vouched::load(&self.memory);
+            let in_doubt = seen.in_doubt(newest.position);
+            match in_doubt {
+                Some(_) => self.memory.persist(HEADER)?,
+                None => {
+                    let from = seen.anchor.map_or(0, |(anchor, _)| anchor.position);
+                    self.persist_ring(from, newest.end())?;
                 }
-                .store(&self.memory, slot);
             }
+            let _guard = lock.acquire(wait)?;
+            let now = Vouched::load(&self.memory);
+            match in_doubt {
+                // Otherwise somebody has stored another meanwhile, which may not be on the medium.
+                Some(checkpoint) if now == seen => self.set_anchor(checkpoint),
+                Some(_) => {}
+                None => self.note_flushed(newest, &now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to where frames are known to be on the medium.
+    fn flushed(&self) -> u64 {
+        let flushed = self.memory.load(FLUSHED / WORD, Relaxed);
+        match flushed <= self.memory.load(LAST / WORD, Relaxed) {
+            true => flushed,
+            // Damage, or words that were seen out of order.
+            false => 0,
         }
     }
 
-    /// Makes the checkpoint at `position` durable, unless this handle knows that it is.
-    fn sync_checkpoint(&self, position: u64) -> Result<()> {
-        if self.synced_checkpoint.load(Relaxed) == position {
-            return Ok(());
+    /// Everything from the anchor to this frame is on the medium: says so, or stores a checkpoint of it where the anchor
+    /// is gone or may soon be. The caller holds the lock.
+    fn note_flushed(&self, newest: &FrameHeader, now: &Vouched) {
+        let oldest = self.memory.load_exclusive(OLDEST / WORD);
+        let near = self.geometry().ring_size / 4;
+        let stands = |anchor: &Checkpoint| {
+            anchor.position >= oldest && newest.position.saturating_sub(anchor.position) <= near
+        };
+        match now.anchor {
+            Some((anchor, _)) if stands(&anchor) => self.raise_flushed(newest.position),
+            _ if now.is_behind(newest.position) => Checkpoint {
+                position: newest.position,
+                seq: newest.seq,
+            }
+            .store(&self.memory, now.free_slot()),
+            // Another flush has stored one that is as good.
+            _ => {}
         }
-        self.memory.persist(0..HEADER_SIZE / WORD)?;
-        self.synced_checkpoint.store(position, Relaxed);
+    }
+
+    /// This checkpoint is on the medium, and all frames up to its own. The caller holds the lock.
+    fn set_anchor(&self, checkpoint: Checkpoint) {
+        self.memory
+            .store(ANCHORED / WORD, checkpoint.position, Relaxed);
+        self.raise_flushed(checkpoint.position);
+    }
+
+    fn raise_flushed(&self, position: u64) {
+        if self.flushed() < position {
+            self.memory.store(FLUSHED / WORD, position, Relaxed);
+        }
+    }
+
+    /// Before a writer takes the place of the anchor: if a frame that was flushed stays, it becomes the anchor first, so
+    /// that a recovery still finds it. The caller holds the lock.
+    ///
+    /// This is the one sync that an append may wait for: at most once in a lap, and in none without a flush.
+    pub(super) fn keep_anchor(&self, oldest_to_be: u64) -> Result<()> {
+        let flushed = self.memory.load_exclusive(FLUSHED / WORD);
+        match flushed >= oldest_to_be && self.memory.load_exclusive(ANCHORED / WORD) < oldest_to_be
+        {
+            true => self.move_anchor(flushed),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn move_anchor(&self, flushed: u64) -> Result<()> {
+        // If the frame is damaged, or the word, there is nothing left to be found by it.
+        let Ok(frame) = self.header_exclusive(flushed) else {
+            return Ok(());
+        };
+        let checkpoint = Checkpoint {
+            position: frame.position,
+            seq: frame.seq,
+        };
+        checkpoint.store(&self.memory, Vouched::load(&self.memory).free_slot());
+        self.memory
+            .persist(HEADER)
+            .map_err(|error| error.seq(frame.seq))?;
+        self.set_anchor(checkpoint);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One open pool: its memory, its header, and how its control words may be believed.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::checkpoint::Checkpoint;
 use super::error::{Error, ErrorKind, Result};
@@ -19,8 +19,6 @@ use super::wait::ring_if_heard;
 pub struct Pool<M> {
     pub(super) memory: M,
     pub(super) header: Header,
-    /// The position of a checkpoint that this handle knows to be durable; 0 for none.
-    pub(super) synced_checkpoint: AtomicU64,
     frozen: Option<Frozen>,
 }
 
@@ -116,7 +114,6 @@ impl<M: Memory> Pool<M> {
         Pool {
             memory,
             header,
-            synced_checkpoint: AtomicU64::new(0),
             frozen: None,
         }
     }

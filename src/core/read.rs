@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::{Error, Result};
-use super::frame::{FrameHeader, HEADER_WORDS, NotAFrame};
+use super::frame::{Entry, FrameHeader, HEADER_WORDS, NotAFrame};
 use super::geometry::padded;
 use super::layout::{FRAME_HEADER_SIZE, MARK, WORD};
 use super::memory::Memory;
@@ -38,6 +38,11 @@ impl Frame {
     pub fn tags(&self) -> &[u8] {
         let len = self.header.map_or(0, |h| h.tags_len as usize);
         &self.payload[..len]
+    }
+
+    /// Both sections, to be stored once more.
+    pub fn entry(&self) -> Entry<'_> {
+        Entry::new(self.tags(), self.data())
     }
 
     /// Room for a payload, whatever is in it.

@@ -21,8 +21,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, pair};
 use super::header::Control;
 use super::layout::{
-    BOOT, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR,
-    WORD,
+    ANCHORED, BOOT, FLUSHED, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT, LAST, NEWEST_HOLE,
+    OLDEST, SEQ_FLOOR, WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -382,6 +382,10 @@ impl<M: Memory> Pool<M> {
             seq: kept.newest_seq,
         };
         checkpoint.store(&self.memory, slot);
+        // What was known to be on the medium was known in another boot.
+        for offset in [ANCHORED, FLUSHED] {
+            self.memory.store(offset / WORD, 0, Relaxed);
+        }
         self.rebuild_hints(&control)?;
         self.memory.persist(0..self.memory.words())?;
         if Checkpoint::load_all(&self.memory)[1 - slot].is_some_and(|c| c.position > control.last) {

@@ -5,6 +5,7 @@ mod contention;
 mod contested;
 mod damage;
 mod deletion;
+mod flushing;
 mod reading;
 mod recovery;
 mod salvage;

@@ -7,8 +7,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::FrameHeader;
 use super::header::Control;
 use super::layout::{
-    BOOT, CHECKPOINTS, DELETED, GENERATION, HEADER_SIZE, IMMUTABLE_SIZE, INTENT, LAST, NEWEST_HOLE,
-    OLDEST, SEQ_FLOOR, WAKE_WORD, WORD,
+    ANCHORED, BOOT, CHECKPOINTS, DELETED, FLUSHED, GENERATION, HEADER_SIZE, IMMUTABLE_SIZE, INTENT,
+    LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR, WAKE_WORD, WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -170,6 +170,8 @@ impl<M: Memory> Pool<M> {
             SEQ_FLOOR + WORD,
             WAKE_WORD,
             NEWEST_HOLE,
+            ANCHORED,
+            FLUSHED,
         ];
         let used: Vec<u64> = [&single[..], &checkpoint(a), &checkpoint(b)].concat();
         for offset in (IMMUTABLE_SIZE..HEADER_SIZE).step_by(WORD as usize) {

@@ -45,12 +45,23 @@ const ROWS: [&str; 5] = [
 /// How much is tried.
 #[derive(Clone, Copy)]
 struct Effort {
-    /// One in so many moments is tried.
+    /// One in so many moments is tried, or one in more where a run is long.
     stride: usize,
+    /// Of no run many more moments are tried.
+    moments: usize,
     /// Up to so many units in doubt, every subset is tried.
     complete: usize,
     /// Beyond, so many subsets at each moment.
     samples: usize,
+}
+
+impl Effort {
+    fn of(self, run: &Run) -> Effort {
+        Effort {
+            stride: self.stride.max(run.events.len() / self.moments),
+            ..self
+        }
+    }
 }
 
 #[test]
@@ -59,11 +70,13 @@ fn a_crash_at_any_moment_leaves_what_was_promised() {
     let effort = match full {
         true => Effort {
             stride: 1,
+            moments: 20_000,
             complete: 12,
             samples: 2,
         },
         false => Effort {
             stride: 8,
+            moments: 400,
             complete: 4,
             samples: 1,
         },
@@ -75,6 +88,7 @@ fn a_crash_at_any_moment_leaves_what_was_promised() {
         run::second_life(&mixed, &torn),
         mixed,
         run::lapped(),
+        run::beside(),
         run::huge(),
     ];
     let mut tasks: Vec<Task<'_>> = runs
@@ -168,6 +182,8 @@ impl Task<'_> {
 
     fn perform(&self, effort: Effort) -> Tally {
         let mut tally = Tally::default();
+        let (Task::Death(run) | Task::Loss(run, _)) = self;
+        let effort = effort.of(run);
         match self {
             Task::Death(run) => deaths(run, effort, &mut tally),
             Task::Loss(run, unit) => {

@@ -79,11 +79,11 @@ impl<'r> Medium<'r> {
                 Change::Certainty
             }
             Event::Acknowledged(seq) => {
-                self.promise.acknowledged = *seq;
+                self.promise.acknowledged = self.promise.acknowledged.max(*seq);
                 Change::Certainty
             }
             Event::Flushed(seq) => {
-                self.promise.flushed = *seq;
+                self.promise.flushed = self.promise.flushed.max(*seq);
                 Change::Certainty
             }
         })

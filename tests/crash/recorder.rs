@@ -20,12 +20,22 @@ pub(crate) enum Event {
     Flushed(u64),
 }
 
+/// What others do while a sync is under way.
+pub(crate) struct Meanwhile {
+    /// So many syncs come before that one.
+    pub(crate) after: u64,
+    /// Whether what they store is on the medium when the sync returns. It may be, and may not.
+    pub(crate) is_covered: bool,
+    pub(crate) act: Box<dyn FnOnce(&Recorder)>,
+}
+
 /// The words of a pool, and all that was stored and synced since.
 pub(crate) struct Recorder {
     words: Box<[Cell<u64>]>,
     log: RefCell<Vec<Event>>,
     /// How many syncs succeed from here on.
     syncs: Cell<u64>,
+    meanwhile: RefCell<Option<Meanwhile>>,
 }
 
 impl Recorder {
@@ -35,6 +45,7 @@ impl Recorder {
             words: image.iter().copied().map(Cell::new).collect(),
             log: RefCell::default(),
             syncs: Cell::new(u64::MAX),
+            meanwhile: RefCell::default(),
         }
     }
 
@@ -43,6 +54,22 @@ impl Recorder {
         let memory = Recorder::of(image);
         memory.syncs.set(syncs);
         memory
+    }
+
+    /// Has others at work during a sync to come.
+    pub(crate) fn disturb(&self, meanwhile: Meanwhile) {
+        self.meanwhile.replace(Some(meanwhile));
+    }
+
+    /// Whoever was to be at work during this sync.
+    fn disturber(&self) -> Option<Meanwhile> {
+        let mut meanwhile = self.meanwhile.take()?;
+        let Some(after) = meanwhile.after.checked_sub(1) else {
+            return Some(meanwhile);
+        };
+        meanwhile.after = after;
+        self.disturb(meanwhile);
+        None
     }
 
     /// All words as they are now.
@@ -82,7 +109,17 @@ impl Memory for Recorder {
             return Err(Error::new(ErrorKind::Io, "the medium is broken"));
         };
         self.syncs.set(left);
-        self.note(Event::Persisted(words));
+        let Some(meanwhile) = self.disturber() else {
+            self.note(Event::Persisted(words));
+            return Ok(());
+        };
+        if meanwhile.is_covered {
+            (meanwhile.act)(self);
+            self.note(Event::Persisted(words));
+        } else {
+            self.note(Event::Persisted(words));
+            (meanwhile.act)(self);
+        }
         Ok(())
     }
 

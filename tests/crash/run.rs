@@ -13,7 +13,7 @@ use plasmite::core::pool::{Pool, Recovery};
 use plasmite::core::read::Frame;
 
 use crate::random::Random;
-use crate::recorder::{Event, Recorder};
+use crate::recorder::{Event, Meanwhile, Recorder};
 
 /// The boot of the pools of all runs; a recovery makes it one more.
 pub(crate) const BOOT: u64 = 7;
@@ -37,7 +37,7 @@ pub(crate) struct Run {
 }
 
 /// A message, and where it went.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Written {
     pub(crate) position: u64,
     pub(crate) text: Text,
@@ -74,10 +74,13 @@ pub(crate) fn mixed() -> Run {
     run
 }
 
-/// What was flushed, and then a lap that nobody flushes over all of it.
+/// What was flushed, far from the last checkpoint and close to it, and then a lap that nobody flushes over all of it.
 pub(crate) fn lapped() -> Run {
     let mut recording = Recording::begin("lapped", LARGEST_INDEX, |n| 900 + n * 31 % 300);
-    recording.append(&[700, 3]);
+    recording.append(&[7000, 3]);
+    recording.flush();
+    recording.append(&[3000]);
+    recording.append(&[3000, 3]);
     recording.flush();
     recording.append(&[1200]);
     recording.append(&[400, 2000]);
@@ -100,6 +103,59 @@ pub(crate) fn huge() -> Run {
     recording.flush();
     recording.append(&[most]);
     recording.finish()
+}
+
+/// Flushes, and others at work in the middle of them: who appends a little, who laps what is being flushed, who flushes
+/// as well. Then nobody flushes for a lap.
+pub(crate) fn beside() -> Run {
+    let mut recording = Recording::begin("beside", LARGEST_INDEX, |n| 900 + n * 31 % 300);
+    let actions: [fn(&Pool<&Recorder>); 4] = [
+        |other| append_large(other, 1),
+        |other| append_large(other, 9),
+        |other| {
+            append_large(other, 1);
+            flush(other);
+        },
+        |other| {
+            append_large(other, 5);
+            flush(other);
+            append_large(other, 3);
+        },
+    ];
+    let header = recording.run.header;
+    for act in actions {
+        for (after, is_covered) in [(0, false), (0, true), (1, false), (1, true)] {
+            recording.append(&[7000, 20]);
+            recording.pool.memory().disturb(Meanwhile {
+                after,
+                is_covered,
+                act: Box::new(move |memory| act(&Pool::attach(memory, header))),
+            });
+            recording.flush();
+            recording.learn();
+            recording.append(&[5000, 3]);
+            recording.flush();
+            for _ in 0..9 {
+                recording.append(&[2900]);
+            }
+        }
+    }
+    recording.finish()
+}
+
+/// Appends messages that take 3000 bytes each of a ring.
+fn append_large(pool: &Pool<&Recorder>, count: u64) {
+    for _ in 0..count {
+        let newest = pool.newest().unwrap().seq;
+        let (_, last) = append(pool, &[message(newest + 1, 2900)]);
+        pool.memory().note(Event::Acknowledged(last));
+    }
+}
+
+fn flush(pool: &Pool<&Recorder>) {
+    let newest = pool.newest().unwrap().seq;
+    pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
+    pool.memory().note(Event::Flushed(newest));
 }
 
 /// What goes on after a recovery that found much of a run gone.
@@ -193,15 +249,29 @@ impl Recording {
             .zip(sizes)
             .map(|(n, size)| message(n, *size))
             .collect();
-        let (first, last) = append(&self.pool, &batch);
-        let mut frame = Frame::default();
-        for (seq, text) in (first..=last).zip(batch) {
-            self.pool.get(seq, &mut frame).unwrap();
-            let position = frame.header().unwrap().position;
-            self.run.messages.insert(seq, Written { position, text });
-        }
-        self.run.batch_ends.insert(last);
+        let (_, last) = append(&self.pool, &batch);
+        self.learn();
         self.pool.memory().note(Event::Acknowledged(last));
+    }
+
+    /// Takes in what was appended, by whomever.
+    fn learn(&mut self) {
+        let mut frame = Frame::default();
+        for seq in kept(&self.pool) {
+            self.pool.get(seq, &mut frame).unwrap();
+            let header = *frame.header().unwrap();
+            if !header.more {
+                self.run.batch_ends.insert(seq);
+            }
+            let text = [frame.tags(), frame.data()].map(|part| String::from_utf8(part.to_vec()));
+            let [tags, data] = text.map(Result::unwrap);
+            let written = Written {
+                position: header.position,
+                text: (tags, data),
+            };
+            let known = self.run.messages.entry(seq).or_insert(written.clone());
+            assert!(*known == written, "message {seq} has changed");
+        }
     }
 
     fn flush(&self) {

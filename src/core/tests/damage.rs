@@ -332,7 +332,14 @@ fn a_check_tells_of_reserved_bytes_that_are_not_zero() {
     fill(&pool, 3);
     let used = [
         &[INTENT, LAST, OLDEST, DELETED, BOOT, GENERATION][..],
-        &[SEQ_FLOOR, SEQ_FLOOR + 8, WAKE_WORD, NEWEST_HOLE],
+        &[
+            SEQ_FLOOR,
+            SEQ_FLOOR + 8,
+            WAKE_WORD,
+            NEWEST_HOLE,
+            ANCHORED,
+            FLUSHED,
+        ],
         &CHECKPOINTS.map(|at| [at, at + 8, at + 16]).concat(),
     ]
     .concat();
