@@ -117,7 +117,7 @@ fn told_by(samples: &[Sample], file_size: u64) -> Option<Geometry> {
     words
         .take(RINGS)
         .filter_map(|words| first.of_ring(words * WORD))
-        .find(|g| g.file_size >= least && last.fits(g))
+        .find(|g| g.file_size >= least && first.fits(g) && last.fits(g))
 }
 
 /// The dimensions that tell themselves: where frames of one lap stand beside those of another, the distance between
@@ -158,13 +158,12 @@ impl Sample {
         i128::from(self.header.position) - i128::from(self.offset)
     }
 
-    /// The dimensions with a ring of this size in which it stands where it should.
+    /// The dimensions with a ring of this size in which it stands where it should, if there are any; else any others.
     fn of_ring(&self, ring_size: u64) -> Option<Geometry> {
         let into_ring = self.header.position.checked_rem(ring_size)?;
         let ring_offset = self.offset.checked_sub(into_ring)?;
         let slots = ring_offset.checked_sub(HEADER_SIZE)? / SLOT_SIZE;
-        let geometry = Geometry::for_file(ring_offset.checked_add(ring_size)?, Some(slots)).ok()?;
-        (geometry.ring_size == ring_size && self.fits(&geometry)).then_some(geometry)
+        Geometry::for_file(ring_offset.checked_add(ring_size)?, Some(slots)).ok()
     }
 
     fn fits(&self, g: &Geometry) -> bool {

@@ -452,7 +452,7 @@ impl<M: Memory> Salvage<M> {
 
     /// What was retained before the first frame that is left.
     fn lose_below(&mut self, first: &FrameHeader, floor: u64) {
-        if first.seq <= 1 && !first.hole {
+        if first.seq <= 1 {
             return;
         }
         let g = *self.geometry();
@@ -474,7 +474,7 @@ impl<M: Memory> Salvage<M> {
                 return;
             }
         };
-        if from < first.position && first.seq > 1 {
+        if from < first.position {
             // Without a slot for the oldest one, it may have been older than all that the index has a slot for.
             let first_seq = match from == start {
                 true => Some(1),

@@ -6,6 +6,7 @@ mod contested;
 mod damage;
 mod deletion;
 mod flushing;
+mod losses;
 mod reading;
 mod recovery;
 mod salvage;

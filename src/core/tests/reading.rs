@@ -235,21 +235,24 @@ fn more_last_messages_than_are_retained_are_all_that_are() {
     }
 }
 
-/// A search that is led back to where it was, by a frame out of place and a slot that names it, has to end.
+/// A search that is led back to where it was, by frames out of place and slots that name them, has to end.
 #[test]
 fn the_last_messages_of_a_pool_whose_seqs_go_down_are_found_or_not() {
-    let pool = pool_with(Some(64));
-    for seq in (1..=44).chain([60, 61]) {
+    let pool = pool_with(Some(128));
+    for seq in (1..=60).chain(64..=66) {
         append_at(&pool, &[(seq, 1000)]).unwrap();
     }
-    let misplaced = FrameHeader {
-        seq: 59,
-        ..frame_of(&pool, 10)
-    };
-    forge(&pool, &misplaced);
-    pool.store_hint(misplaced.seq, misplaced.position);
-    let cursor = Cursor::last_messages(&pool, 4).unwrap();
-    assert!(cursor.next_seq() <= 60);
+    // The seqs at which a bisection of what is before 64 looks, but for 61, which is the sixth from the end.
+    for (seq, place) in [(62, 2), (63, 3)] {
+        let misplaced = FrameHeader {
+            seq,
+            ..frame_of(&pool, place)
+        };
+        forge(&pool, &misplaced);
+        pool.store_hint(seq, misplaced.position);
+    }
+    let cursor = Cursor::last_messages(&pool, 6).unwrap();
+    assert!(cursor.next_seq() <= 64);
 }
 
 #[test]

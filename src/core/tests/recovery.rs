@@ -501,6 +501,9 @@ fn a_recovery_that_is_cut_off_leaves_what_it_went_by() {
         assert_eq!(pool.newest().unwrap(), kept);
         let media = pool.memory.media.borrow();
         assert!(media.len() > 1);
+        // What is about to be erased is noted first.
+        let noted = HeapMemory::from_bytes(&media[0]).load(SEQ_FLOOR / WORD, Relaxed);
+        assert_eq!(noted, newest);
         for (i, medium) in media.iter().enumerate() {
             let medium = HeapMemory::from_bytes(medium);
             let found = Checkpoint::load_all(&medium);
@@ -514,4 +517,20 @@ fn a_recovery_that_is_cut_off_leaves_what_it_went_by() {
             );
         }
     }
+}
+
+#[test]
+fn a_check_of_a_pool_of_another_boot_is_of_what_a_recovery_would_keep() {
+    let pool = pool_with(Some(0));
+    fill(&pool, 10);
+    damage(&pool, &frame_of(&pool, 10), 8);
+    let bytes = pool.memory().to_bytes();
+    let check = |boot| {
+        let memory = HeapMemory::from_bytes(&bytes);
+        let pool = Pool::open_to_verify(memory, MIN_FILE_SIZE, boot).unwrap();
+        pool.verify(|| u64::MAX).unwrap()
+    };
+    assert!(check(BOOT_NOW).is_corrupt());
+    let report = check(BOOT_NOW + 1);
+    assert_eq!((report.is_corrupt(), report.messages), (false, 9));
 }

@@ -4,13 +4,13 @@ use super::contested::{Contested, append_beside};
 use super::*;
 use crate::core::salvage::{Duplicate, Loss, Salvage};
 
-type Search = Salvage<HeapMemory>;
+pub(super) type Search = Salvage<HeapMemory>;
 
-fn search(bytes: &[u8]) -> Result<Search> {
+pub(super) fn search(bytes: &[u8]) -> Result<Search> {
     Salvage::search(HeapMemory::from_bytes(bytes), bytes.len() as u64, BOOT_NOW)
 }
 
-fn found(bytes: &[u8]) -> (Vec<u64>, Search) {
+pub(super) fn found(bytes: &[u8]) -> (Vec<u64>, Search) {
     let mut search = search(bytes).unwrap();
     let mut seqs = Vec::new();
     search
@@ -22,12 +22,12 @@ fn found(bytes: &[u8]) -> (Vec<u64>, Search) {
     (seqs, search)
 }
 
-fn set(bytes: &mut [u8], offset: u64, value: u64) {
+pub(super) fn set(bytes: &mut [u8], offset: u64, value: u64) {
     bytes[offset as usize..offset as usize + 8].copy_from_slice(&value.to_le_bytes());
 }
 
 /// The headers of all retained frames, the one of the genesis included.
-fn headers(pool: &Pool<HeapMemory>) -> Vec<FrameHeader> {
+pub(super) fn headers(pool: &Pool<HeapMemory>) -> Vec<FrameHeader> {
     let control = Control::load_exclusive(pool.memory());
     let first = pool.header_exclusive(control.oldest).unwrap();
     let next = |header: &FrameHeader| {
@@ -36,17 +36,22 @@ fn headers(pool: &Pool<HeapMemory>) -> Vec<FrameHeader> {
     std::iter::successors(Some(first), next).collect()
 }
 
-fn at_seq(pool: &Pool<HeapMemory>, seq: u64) -> FrameHeader {
+pub(super) fn at_seq(pool: &Pool<HeapMemory>, seq: u64) -> FrameHeader {
     let all = headers(pool);
     *all.iter().find(|header| header.seq == seq).unwrap()
 }
 
-fn offset(pool: &Pool<HeapMemory>, seq: u64) -> usize {
+pub(super) fn offset(pool: &Pool<HeapMemory>, seq: u64) -> usize {
     pool.geometry().offset_at(at_seq(pool, seq).position) as usize
 }
 
 /// Stores a frame whose checksums are right, and returns it.
-fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) -> FrameHeader {
+pub(super) fn forge(
+    bytes: &mut [u8],
+    g: &Geometry,
+    header: &FrameHeader,
+    data: &[u8],
+) -> FrameHeader {
     let entry = Entry::new(b"", data);
     let header = FrameHeader {
         data_len: data.len() as u32,
@@ -66,7 +71,7 @@ fn forge(bytes: &mut [u8], g: &Geometry, header: &FrameHeader, data: &[u8]) -> F
     header
 }
 
-fn loss(first: u64, last: u64, pool: &Pool<HeapMemory>, code: IssueCode) -> Loss {
+pub(super) fn loss(first: u64, last: u64, pool: &Pool<HeapMemory>, code: IssueCode) -> Loss {
     let (from, to) = (at_seq(pool, first), at_seq(pool, last));
     Loss {
         first_seq: Some(first),
@@ -120,70 +125,6 @@ fn damaged_messages_are_lost_one_by_one_and_the_rest_is_found() {
         loss(c, c, &pool, IssueCode::Frame),
     ];
     assert_eq!(search.losses, losses);
-}
-
-#[test]
-#[cfg_attr(feature = "noisy-index", ignore = "the index names what is lost")]
-fn the_first_and_the_last_message_are_lost_by_number_where_anything_names_them() {
-    let pool = pool_with(Some(64));
-    fill(&pool, 200);
-    let all = seqs(&pool);
-    let (first, last) = (all[0], *all.last().unwrap());
-    let mut bytes = pool.memory().to_bytes();
-    for seq in [first, last - 1, last] {
-        bytes[offset(&pool, seq) + 9] ^= 1;
-    }
-    let (seen, search) = found(&bytes);
-    assert_eq!(seen, all[1..all.len() - 2]);
-    let [below, beyond] = search.losses[..] else {
-        panic!("{:?}", search.losses);
-    };
-    assert_eq!(below, loss(first, first, &pool, IssueCode::Frame));
-    assert_eq!(
-        (beyond.first_seq, beyond.last_seq),
-        (Some(last - 1), Some(last))
-    );
-    assert_eq!(beyond.offset, offset(&pool, last - 1) as u64);
-    assert_eq!(
-        beyond.bytes,
-        at_seq(&pool, last).position + 48 - at_seq(&pool, last - 1).position
-    );
-
-    // Without an index nothing says how many there were.
-    let pool = pool_with(Some(0));
-    fill(&pool, 200);
-    let all = seqs(&pool);
-    let mut bytes = pool.memory().to_bytes();
-    for seq in [all[0], last] {
-        bytes[offset(&pool, seq) + 9] ^= 1;
-    }
-    let (_, search) = found(&bytes);
-    let ends = search
-        .losses
-        .iter()
-        .map(|loss| (loss.first_seq, loss.last_seq));
-    let ends: Vec<_> = ends.collect();
-    assert_eq!(ends, [(None, Some(all[0])), (Some(last), None)]);
-}
-
-#[test]
-fn the_first_messages_of_a_young_pool_begin_with_1() {
-    let pool = pool_with(Some(0));
-    fill(&pool, 5);
-    let mut bytes = pool.memory().to_bytes();
-    let ring = pool.geometry().ring_offset as usize;
-    bytes[ring + 9] ^= 1;
-    let (seen, search) = found(&bytes);
-    assert_eq!((seen, search.losses.len()), (vec![1, 2, 3, 4, 5], 0));
-    bytes[offset(&pool, 1) + 9] ^= 1;
-    bytes[offset(&pool, 2) + 9] ^= 1;
-    for oldest in [pool.geometry().first_position(), 0] {
-        set(&mut bytes, OLDEST, oldest);
-        let (seen, search) = found(&bytes);
-        assert_eq!(seen, [3, 4, 5]);
-        let range = (search.losses[0].first_seq, search.losses[0].last_seq);
-        assert_eq!((search.losses.len(), range), (1, (Some(1), Some(2))));
-    }
 }
 
 #[test]
@@ -544,68 +485,6 @@ fn a_file_that_was_cut_and_lost_its_header_is_found_by_its_frames_alone() {
             assert_eq!(seen, [&before[..before.len() / 2], &newest].concat());
             assert_eq!(search.geometry().ring_size, g.ring_size);
         }
-    }
-}
-
-#[test]
-#[cfg_attr(feature = "noisy-index", ignore = "the index names what is lost")]
-fn a_last_that_nothing_bears_out_is_believed_unless_the_index_knows_better() {
-    for slots in [0, 64] {
-        let pool = pool_with(Some(slots));
-        fill(&pool, 20);
-        let sound = pool.memory().to_bytes();
-        let last = at_seq(&pool, 20);
-        // The last frame is gone and the claim is wrong: the word alone says that there was one.
-        let mut bytes = sound.clone();
-        bytes[offset(&pool, 20) + 9] ^= 1;
-        set(&mut bytes, INTENT, 0);
-        let (seen, search) = found(&bytes);
-        assert_eq!(seen, (1..=19).collect::<Vec<u64>>());
-        let range = (search.losses[0].first_seq, search.losses[0].last_seq);
-        let known = (slots > 0).then_some(20);
-        assert_eq!((search.losses.len(), range), (1, (Some(20), known)));
-        assert_eq!(search.losses[0].offset, offset(&pool, 20) as u64);
-        // The claim is right, and the index has forgotten it.
-        set(&mut bytes, INTENT, last.end());
-        if let Some(word) = pool.geometry().slot_word(20) {
-            set(&mut bytes, word * WORD, 0);
-        }
-        let losses = found(&bytes).1.losses;
-        let ranges: Vec<_> = losses
-            .iter()
-            .map(|loss| (loss.first_seq, loss.last_seq))
-            .collect();
-        assert_eq!(ranges, [(Some(20), None)]);
-        // The word is wrong: the index says what the newest message was.
-        let mut bytes = sound;
-        set(&mut bytes, LAST, last.end() + 4096);
-        set(&mut bytes, INTENT, 0);
-        let (seen, search) = found(&bytes);
-        assert_eq!(seen, (1..=20).collect::<Vec<u64>>());
-        assert_eq!(search.losses.len(), (slots == 0) as usize);
-        assert_eq!(search.assumed.len(), (slots > 0) as usize);
-    }
-}
-
-#[test]
-fn a_last_that_no_frame_can_be_at_says_nothing() {
-    let pool = pool_with(Some(0));
-    fill(&pool, 20);
-    let mut bytes = pool.memory().to_bytes();
-    let g = pool.geometry();
-    let end = at_seq(&pool, 20).position;
-    bytes[offset(&pool, 20) + 9] ^= 1;
-    for wrong in [end + 4, end + g.ring_size + 8, 1 << 40, end - g.ring_size] {
-        set(&mut bytes, LAST, wrong);
-        set(&mut bytes, INTENT, wrong + 64);
-        let (seen, search) = found(&bytes);
-        assert_eq!(seen, (1..=19).collect::<Vec<u64>>(), "{wrong}");
-        assert_eq!(
-            (search.losses.len(), search.assumed.len()),
-            (0, 1),
-            "{wrong}"
-        );
-        assert!(search.assumed[0].contains("message 19 was the newest"));
     }
 }
 
