@@ -245,3 +245,115 @@ fn a_pool_that_has_lost_only_the_frame_it_began_with_has_lost_no_message() {
     assert_eq!((seen, search.losses), (seqs(&pool), vec![]));
     assert_eq!(search.assumed, [""; 0]);
 }
+
+/// Twenty messages, with and without an index.
+fn twenty(slots: u64) -> (Pool<HeapMemory>, Vec<u8>) {
+    let pool = pool_with(Some(slots));
+    fill(&pool, 20);
+    let bytes = pool.memory().to_bytes();
+    (pool, bytes)
+}
+
+#[test]
+#[cfg_attr(feature = "noisy-index", ignore = "the index names what is lost")]
+fn what_is_said_of_the_newest_message_counts_where_it_can_be() {
+    let (pool, sound) = twenty(64);
+    let slot = |seq| pool.geometry().slot_word(seq).unwrap() * WORD;
+    let newest = at_seq(&pool, 20);
+    let all: Vec<u64> = (1..=20).collect();
+    // A `last` that has gone back says nothing of what came later; the index does.
+    let mut bytes = sound.clone();
+    bytes[offset(&pool, 20) + 9] ^= 1;
+    set(&mut bytes, LAST, at_seq(&pool, 15).position);
+    let (seen, search) = found(&bytes);
+    assert_eq!(seen, all[..19]);
+    assert_eq!(ranges(&search), [(Some(20), Some(20))]);
+    assert_eq!(search.losses[0].bytes, 48);
+    // Slots that say what cannot be: the newest message in another place, a later one in the place of an older.
+    for (seq, position) in [
+        (20, newest.end()),
+        (20, newest.end() + 4096),
+        (21, at_seq(&pool, 3).position),
+        (21, newest.position),
+    ] {
+        for words in [&[][..], &[LAST, INTENT]] {
+            let mut bytes = sound.clone();
+            for word in words {
+                set(&mut bytes, *word, 0);
+            }
+            set(&mut bytes, slot(seq), seq);
+            set(&mut bytes, slot(seq) + WORD, position);
+            let (seen, search) = found(&bytes);
+            assert_eq!(
+                (seen, search.losses),
+                (all.clone(), vec![]),
+                "{seq} at {position}"
+            );
+        }
+    }
+    // Only the older one of two that are lost is in the index.
+    let mut bytes = sound.clone();
+    for seq in [19, 20] {
+        bytes[offset(&pool, seq) + 9] ^= 1;
+    }
+    set(&mut bytes, slot(20), 0);
+    let (_, search) = found(&bytes);
+    assert_eq!(ranges(&search), [(Some(19), None)]);
+    let lost = newest.position + 48 - at_seq(&pool, 19).position;
+    assert_eq!((search.losses[0].bytes, search.assumed.len()), (lost, 0));
+    // And nothing else says that there was another.
+    for word in [LAST, INTENT] {
+        set(&mut bytes, word, 0);
+    }
+    let (_, search) = found(&bytes);
+    assert_eq!(ranges(&search), [(Some(19), Some(19))]);
+    assert!(search.assumed[0].starts_with("message 19 was the newest"));
+}
+
+#[test]
+fn what_is_taken_for_the_newest_message_is_said_unless_it_is_sure() {
+    let newest = |bytes: &[u8]| found(bytes).1.assumed.concat();
+    let (_, sound) = twenty(0);
+    assert_eq!(newest(&sound), "");
+    for word in [LAST, INTENT] {
+        let mut bytes = sound.clone();
+        set(&mut bytes, word, 0);
+        assert!(
+            newest(&bytes).starts_with("message 20 was the newest"),
+            "{word}"
+        );
+    }
+    let mut empty = pool_with(Some(0)).memory().to_bytes();
+    assert_eq!(newest(&empty), "");
+    set(&mut empty, INTENT, 0);
+    assert!(newest(&empty).starts_with("the pool was empty"));
+}
+
+#[test]
+#[cfg_attr(feature = "noisy-index", ignore = "the index names what is lost")]
+fn what_was_flushed_was_there() {
+    let (pool, _) = twenty(0);
+    pool.vouch_for_draft().unwrap();
+    let mut bytes = pool.memory().to_bytes();
+    let (before, lost) = (at_seq(&pool, 19), at_seq(&pool, 20));
+    bytes[offset(&pool, 20) + 9] ^= 1;
+    for word in [LAST, INTENT] {
+        set(&mut bytes, word, 0);
+    }
+    let (_, search) = found(&bytes);
+    assert_eq!(ranges(&search), [(Some(20), None)]);
+    assert_eq!((search.losses[0].bytes, search.assumed.len()), (48, 0));
+    assert_eq!(
+        search.losses[0].offset,
+        pool.geometry().offset_at(before.end())
+    );
+    // More came after it.
+    append(&pool, &["21"]);
+    let mut bytes = pool.memory().to_bytes();
+    for seq in [20, 21] {
+        bytes[offset(&pool, seq) + 9] ^= 1;
+    }
+    let (_, search) = found(&bytes);
+    assert_eq!(ranges(&search), [(Some(20), None)]);
+    assert_eq!(search.losses[0].bytes, lost.size() + 48);
+}

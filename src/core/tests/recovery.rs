@@ -534,3 +534,18 @@ fn a_check_of_a_pool_of_another_boot_is_of_what_a_recovery_would_keep() {
     let report = check(BOOT_NOW + 1);
     assert_eq!((report.is_corrupt(), report.messages), (false, 9));
 }
+
+/// The slots of what a recovery gave up stay as they are, and the frames may be sound.
+#[cfg_attr(miri, ignore = "takes Miri minutes")]
+#[test]
+fn what_a_recovery_gave_up_is_not_found_by_its_slot() {
+    let pool = pool_with(Some(64));
+    fill(&pool, 10);
+    damage(&pool, &frame_of(&pool, 4), 8);
+    pool.vouch_for_draft().unwrap();
+    let pool = reboot(&pool, 8).unwrap();
+    assert_eq!(seqs(&pool), [5, 6, 7, 8, 9, 10]);
+    for seq in 1..=4 {
+        assert_eq!(get(&pool, seq).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
