@@ -270,19 +270,22 @@ fn what_is_said_of_the_newest_message_counts_where_it_can_be() {
     assert_eq!(ranges(&search), [(Some(20), Some(20))]);
     assert_eq!(search.losses[0].bytes, 48);
     // Slots that say what cannot be: the newest message in another place, a later one in the place of an older.
-    for (seq, position) in [
-        (20, newest.end()),
-        (20, newest.end() + 4096),
-        (21, at_seq(&pool, 3).position),
-        (21, newest.position),
+    // And a later one where no frame can be, and in the slot of another.
+    for (place, seq, position) in [
+        (20, 20, newest.end()),
+        (20, 20, newest.end() + 4096),
+        (21, 21, at_seq(&pool, 3).position),
+        (21, 21, newest.position),
+        (21, 21, newest.end() + 4),
+        (20, 21, newest.end()),
     ] {
         for words in [&[][..], &[LAST, INTENT]] {
             let mut bytes = sound.clone();
             for word in words {
                 set(&mut bytes, *word, 0);
             }
-            set(&mut bytes, slot(seq), seq);
-            set(&mut bytes, slot(seq) + WORD, position);
+            set(&mut bytes, slot(place), seq);
+            set(&mut bytes, slot(place) + WORD, position);
             let (seen, search) = found(&bytes);
             assert_eq!(
                 (seen, search.losses),
