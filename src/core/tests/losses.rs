@@ -1,6 +1,6 @@
 //! What a salvage lists as lost before the first message and behind the last.
 
-use super::salvage::{Search, at_seq, found, loss, offset, set};
+use super::salvage::{Search, at_seq, forge, found, loss, offset, set};
 use super::*;
 
 #[test]
@@ -359,4 +359,35 @@ fn what_was_flushed_was_there() {
     let (_, search) = found(&bytes);
     assert_eq!(ranges(&search), [(Some(20), None)]);
     assert_eq!(search.losses[0].bytes, lost.size() + 48);
+}
+
+/// Frames that claim seqs which are kept, the first and the last of a piece as well as one between.
+#[test]
+fn a_twin_of_any_message_that_is_kept_is_told() {
+    let pool = pool_with(Some(64));
+    for n in 1..=9 {
+        append(&pool, &[&n.to_string()]);
+    }
+    let g = *pool.geometry();
+    let mut sound = pool.memory().to_bytes();
+    sound[offset(&pool, 4) + 48] ^= 1;
+    for seq in (1..=9).filter(|seq| *seq != 4) {
+        let mut bytes = sound.clone();
+        let twin = FrameHeader {
+            position: pool.newest().unwrap().end() + 4096,
+            ..at_seq(&pool, seq)
+        };
+        forge(&mut bytes, &g, &twin, b"\"?\"");
+        let (seen, search) = found(&bytes);
+        assert_eq!(seen, [1, 2, 3, 5, 6, 7, 8, 9]);
+        let [duplicate] = search.duplicates[..] else {
+            panic!("{seq}: {:?}", search.duplicates);
+        };
+        let places = (duplicate.kept, duplicate.dropped);
+        assert_eq!(duplicate.seq, seq);
+        assert_eq!(
+            places,
+            (offset(&pool, seq) as u64, g.offset_at(twin.position))
+        );
+    }
 }
