@@ -20,7 +20,7 @@
 //! [`layout`], [`geometry`], [`frame`], [`header`] say what the bytes are. [`memory`] is the contract with the
 //! platform. [`plan`] and [`append`] write, [`read`] and [`cursor`] read, [`index`] finds, [`wait`] sleeps.
 //! [`checkpoint`] makes durable, [`recover`] rebuilds, [`verify`] judges, [`salvage`]
-//! saves what can be saved, by `guess` also without a header. [`pool`] ties them together.
+//! saves what can be saved, put together from `piece`s, by `guess` also without a header. [`pool`] ties them together.
 
 // A clock, the environment, files: what clippy.toml lists is banned here and nowhere else.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -39,6 +39,7 @@ pub mod index;
 pub mod json;
 pub mod layout;
 pub mod memory;
+mod piece;
 pub mod plan;
 pub mod pool;
 pub mod read;

@@ -28,6 +28,7 @@ use super::layout::{
     BOOT, DELETED, DELETED_MARK, FRAME_HEADER_SIZE, GENERATION, INTENT, LAST, OLDEST, WORD,
 };
 use super::memory::Memory;
+use super::piece::{Joint, Piece, densest_lap, joint};
 use super::pool::Pool;
 use super::read::Frame;
 use super::recover::follows;
@@ -83,27 +84,6 @@ pub struct Salvage<M> {
     pub created: Option<u64>,
     /// Whether the header tells the dimensions.
     pub header_is_sound: bool,
-}
-
-/// Frames that are each linked to the one before, and all of them sound; or one frame with a damaged payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
-    first: FrameHeader,
-    last: FrameHeader,
-    /// How many they are, for the choice of the chain. Of what is chosen, frames may be taken away at the end.
-    frames: u64,
-    sound: bool,
-}
-
-/// What one piece is to the one before it in a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joint {
-    /// Its successor.
-    Linked,
-    /// Messages between them are lost.
-    Gap,
-    /// Right behind it, but linked to another frame than the one that is there.
-    Unlinked,
 }
 
 /// What the control words say, as far as it can be true.
@@ -593,12 +573,6 @@ impl<M: Memory> Salvage<M> {
 
 const DAMAGED_FRAMES: &str = "no frame header there is whole";
 
-impl Piece {
-    fn holds(&self, position: u64) -> bool {
-        (self.first.position..=self.last.position).contains(&position)
-    }
-}
-
 /// The headers of a piece, read anew.
 fn frames<'p, M: Memory>(
     pool: &'p Pool<Padded<M>>,
@@ -611,41 +585,6 @@ fn frames<'p, M: Memory>(
             .then(|| pool.header_exclusive(next).ok())
             .flatten()
     })
-}
-
-/// The pieces that lie in one stretch as long as the ring and hold more frames than in any other; of several such, the
-/// highest.
-fn densest_lap(pieces: &[Piece], ring_size: u64) -> Range<usize> {
-    let (mut best, mut most) = (0..0, 0);
-    let (mut start, mut held) = (0, 0);
-    for (i, piece) in pieces.iter().enumerate() {
-        held += piece.frames;
-        while pieces[start].first.position.saturating_add(ring_size) < piece.last.end() {
-            held -= pieces[start].frames;
-            start += 1;
-        }
-        if held >= most {
-            (best, most) = (start..i + 1, held);
-        }
-    }
-    best
-}
-
-/// How `next` may come after `before` in a chain; `newest` is given where it lies beyond what was published last.
-fn joint(before: &FrameHeader, next: &FrameHeader, newest: Option<&FrameHeader>) -> Option<Joint> {
-    if follows(before, next) {
-        return Some(Joint::Linked);
-    }
-    if next.seq <= before.seq || next.time < before.time || next.position < before.end() {
-        return None;
-    }
-    let is_adjacent = next.position == before.end();
-    match newest {
-        // Left behind by a writer that died, before what has been written since.
-        Some(newest) if is_adjacent || next.time <= newest.time => None,
-        _ if is_adjacent => Some(Joint::Unlinked),
-        _ => (next.seq > before.seq + 1).then_some(Joint::Gap),
-    }
 }
 
 fn deleted() -> Error {
