@@ -27,7 +27,7 @@ fn constants() -> BTreeMap<String, u64> {
     let mut all = numbers! {
         FORMAT_VERSION WORD HEADER_SIZE IMMUTABLE_SIZE MAGIC_VERSION ENDIANNESS UUID CREATED FILE_SIZE
         INDEX_OFFSET INDEX_CAPACITY RING_OFFSET RING_SIZE IMMUTABLE_CRC INTENT LAST OLDEST DELETED DELETED_MARK BOOT GENERATION
-        SEQ_FLOOR WAKE_WORD WAITER_FLAG NEWEST_HOLE ANCHORED FLUSHED ENDIAN_MARK SLOT_SIZE FRAME_HEADER_SIZE FRAME_POSITION
+        SEQ_FLOOR WAKE_WORD WAITER_FLAG NEWEST_HOLE ANCHORED FLUSHED CHECKPOINT_COUNT ENDIAN_MARK SLOT_SIZE FRAME_HEADER_SIZE FRAME_POSITION
         FRAME_SEQ FRAME_TIME FRAME_TAGS_LEN FRAME_DATA_LEN FRAME_PAYLOAD_CRC FRAME_LINK FRAME_HEADER_CRC FRAME_STATE
         FRAME_FLAGS FRAME_RESERVED FRAME_MARK STATE_WRITING STATE_COMMITTED FLAG_HOLE FLAG_MORE MARK MIN_FILE_SIZE
         DEFAULT_FILE_SIZE DEFAULT_BYTES_PER_SLOT
@@ -83,17 +83,19 @@ fn names_and_values_are_the_same_in_both() {
 
 #[test]
 fn tables_without_room_between_their_fields_have_none() {
-    let [immutable, control, checkpoint, floor, slot, frame]: [Vec<Field>; 6] = tables("offset")
-        .iter()
-        .map(|table| fields(table))
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap();
+    let [immutable, control, checkpoint, floor, flushed, slot, frame]: [Vec<Field>; 7] =
+        tables("offset")
+            .iter()
+            .map(|table| fields(table))
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
     for (table, size) in [
         (&immutable, IMMUTABLE_SIZE),
         (&checkpoint, size_of(&control, "checkpoints[0]")),
         (&checkpoint, size_of(&control, "checkpoints[1]")),
         (&floor, size_of(&control, "seq_floor")),
+        (&flushed, size_of(&control, "flushed")),
         (&slot, SLOT_SIZE),
         (&frame, FRAME_HEADER_SIZE),
     ] {
@@ -124,7 +126,7 @@ fn control_words_keep_to_their_own_cache_lines() {
         let size = match word.name.as_str() {
             "wake_word" => WAITER_FLAG - WAKE_WORD,
             "waiter_flag" => 4,
-            "seq_floor" => 2 * WORD,
+            "seq_floor" | "flushed" => 2 * WORD,
             "checkpoints[0]" | "checkpoints[1]" => 3 * WORD,
             _ => WORD,
         };

@@ -233,7 +233,14 @@ fn immutable_part(image: &Image) -> Result<()> {
         image.0[22] >> 4 == 4 && image.0[24] >> 6 == 2,
         "not a UUID of version 4 (HEAD-2)"
     );
-    let zeros = [80..504, 1096..1152, 1160..1216, 1224..1280, 1288..4096];
+    let zeros = [
+        80..504,
+        1096..1152,
+        1160..1216,
+        1224..1280,
+        1296..1344,
+        1352..4096,
+    ];
     ensure!(
         zeros
             .into_iter()

@@ -317,7 +317,7 @@ impl Pool {
         } = &*self.shared;
         let appended = core
             .append(lock, bell, self.lock_wait, batch.entries(), when)
-            .map_err(|error| self.named(error))?;
+            .map_err(|error| self.named(self.noted(error)))?;
         if durability == Durability::Flush {
             self.sync()
                 .map_err(|error| visible_not_durable(error, appended.last_seq))?;
@@ -352,13 +352,15 @@ impl Pool {
             ));
         }
         let synced = self.shared.core.flush(&self.shared.lock, self.lock_wait);
-        if synced
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::Io)
-        {
+        synced.map_err(|error| self.named(self.noted(error)))
+    }
+
+    /// After a sync that failed nobody knows what is on the disk.
+    fn noted(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::Io {
             self.shared.sync_failed.store(true, Ordering::Relaxed);
         }
-        synced.map_err(|error| self.named(error))
+        error
     }
 
     /// The message with this seq.

@@ -7,11 +7,13 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::error::Result;
+use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, pair};
-use super::layout::{ANCHORED, CHECKPOINTS, FLUSHED, HEADER_SIZE, LAST, OLDEST, WORD};
+use super::layout::{
+    ANCHORED, CHECKPOINT_COUNT, CHECKPOINTS, FLUSHED, HEADER_SIZE, LAST, OLDEST, WORD,
+};
 use super::memory::{LockWait, Memory, WriterLock};
-use super::pool::Pool;
+use super::pool::{Pool, corrupt};
 
 const HEADER: Range<u64> = 0..HEADER_SIZE / WORD;
 
@@ -68,6 +70,8 @@ struct Vouched {
     newest: (Option<Checkpoint>, usize),
     /// The checkpoint that is known to be on the medium, and the slot that does not hold it.
     anchor: Option<(Checkpoint, usize)>,
+    /// How often a checkpoint has been stored.
+    count: u64,
 }
 
 impl Vouched {
@@ -82,6 +86,7 @@ impl Vouched {
         Vouched {
             newest: Checkpoint::newest(memory),
             anchor,
+            count: memory.load(CHECKPOINT_COUNT / WORD, Relaxed),
         }
     }
 
@@ -107,6 +112,10 @@ impl Vouched {
     fn free_slot(&self) -> usize {
         self.anchor.map_or(self.newest.1, |(_, slot)| slot)
     }
+}
+
+fn position_crc(position: u64) -> u32 {
+    crc32c::crc32c(&position.to_le_bytes())
 }
 
 impl<M: Memory> Pool<M> {
@@ -144,6 +153,7 @@ impl<M: Memory> Pool<M> {
         wait: LockWait,
     ) -> Result<()> {
         while self.flushed() < newest.position {
+            self.check_last(newest.position)?;
             let seen = Vouched::load(&self.memory);
             let in_doubt = seen.in_doubt(newest.position);
             match in_doubt {
@@ -157,7 +167,7 @@ impl<M: Memory> Pool<M> {
             let now = Vouched::load(&self.memory);
             match in_doubt {
                 // Otherwise somebody has stored another meanwhile, which may not be on the medium.
-                Some(checkpoint) if now == seen => self.set_anchor(checkpoint),
+                Some(checkpoint) if now == seen => self.set_anchor(checkpoint.position),
                 Some(_) => {}
                 None => self.note_flushed(newest, &now),
             }
@@ -165,12 +175,22 @@ impl<M: Memory> Pool<M> {
         Ok(())
     }
 
+    /// `last` stays where it was seen, or goes on. Else the file was replaced or cut, and a flush would have no end.
+    fn check_last(&self, seen: u64) -> Result<()> {
+        self.check_poison()?;
+        match self.memory.load(LAST / WORD, Relaxed) < seen {
+            true => Err(corrupt("the control word `last` went back", LAST)),
+            false => Ok(()),
+        }
+    }
+
     /// Up to where frames are known to be on the medium.
     fn flushed(&self) -> u64 {
-        let flushed = self.memory.load(FLUSHED / WORD, Relaxed);
-        match flushed <= self.memory.load(LAST / WORD, Relaxed) {
+        let [flushed, crc] = [0, 1].map(|i| self.memory.load(FLUSHED / WORD + i, Relaxed));
+        let is_sound = pair(position_crc(flushed), 0) == crc;
+        match is_sound && flushed <= self.memory.load(LAST / WORD, Relaxed) {
             true => flushed,
-            // Damage, or words that were seen out of order.
+            // Damage, or words that were seen while they were stored or out of order.
             false => 0,
         }
     }
@@ -184,27 +204,38 @@ impl<M: Memory> Pool<M> {
             anchor.position >= oldest && newest.position.saturating_sub(anchor.position) <= near
         };
         match now.anchor {
-            Some((anchor, _)) if stands(&anchor) => self.raise_flushed(newest.position),
-            _ if now.is_behind(newest.position) => Checkpoint {
-                position: newest.position,
-                seq: newest.seq,
+            Some((anchor, _)) if stands(&anchor) => {
+                self.raise_flushed(newest.position.max(anchor.position));
             }
-            .store(&self.memory, now.free_slot()),
+            _ if now.is_behind(newest.position) => self.store_checkpoint(newest, now),
             // Another flush has stored one that is as good.
             _ => {}
         }
     }
 
-    /// This checkpoint is on the medium, and all frames up to its own. The caller holds the lock.
-    fn set_anchor(&self, checkpoint: Checkpoint) {
-        self.memory
-            .store(ANCHORED / WORD, checkpoint.position, Relaxed);
-        self.raise_flushed(checkpoint.position);
+    /// Stores a checkpoint of this frame. It is counted first: whoever has synced what was there before, and finds the
+    /// same there again, can tell.
+    fn store_checkpoint(&self, frame: &FrameHeader, now: &Vouched) {
+        let count = now.count.wrapping_add(1);
+        self.memory.store(CHECKPOINT_COUNT / WORD, count, Relaxed);
+        let checkpoint = Checkpoint {
+            position: frame.position,
+            seq: frame.seq,
+        };
+        checkpoint.store(&self.memory, now.free_slot());
+    }
+
+    /// The checkpoint at this position is on the medium, and all frames up to its own. The caller holds the lock.
+    fn set_anchor(&self, position: u64) {
+        self.memory.store(ANCHORED / WORD, position, Relaxed);
+        self.raise_flushed(position);
     }
 
     fn raise_flushed(&self, position: u64) {
         if self.flushed() < position {
+            let crc = pair(position_crc(position), 0);
             self.memory.store(FLUSHED / WORD, position, Relaxed);
+            self.memory.store(FLUSHED / WORD + 1, crc, Relaxed);
         }
     }
 
@@ -216,26 +247,27 @@ impl<M: Memory> Pool<M> {
         let flushed = self.memory.load_exclusive(FLUSHED / WORD);
         match flushed >= oldest_to_be && self.memory.load_exclusive(ANCHORED / WORD) < oldest_to_be
         {
-            true => self.move_anchor(flushed),
+            true => self.move_anchor(),
             false => Ok(()),
         }
     }
 
     #[cold]
-    fn move_anchor(&self, flushed: u64) -> Result<()> {
-        // If the frame is damaged, or the word, there is nothing left to be found by it.
-        let Ok(frame) = self.header_exclusive(flushed) else {
+    fn move_anchor(&self) -> Result<()> {
+        // No recovery goes by a frame that is damaged, and no writer fails because of it.
+        let Ok(frame) = self.header_exclusive(self.flushed()) else {
             return Ok(());
         };
-        let checkpoint = Checkpoint {
-            position: frame.position,
-            seq: frame.seq,
-        };
-        checkpoint.store(&self.memory, Vouched::load(&self.memory).free_slot());
-        self.memory
-            .persist(HEADER)
-            .map_err(|error| error.seq(frame.seq))?;
-        self.set_anchor(checkpoint);
+        self.store_checkpoint(&frame, &Vouched::load(&self.memory));
+        self.memory.persist(HEADER).map_err(|cause| {
+            Error::new(
+                ErrorKind::Io,
+                "what was flushed could not be kept from being overwritten, and nothing was appended",
+            )
+            .hint("check the disk, and open the pool anew")
+            .caused_by(cause)
+        })?;
+        self.set_anchor(frame.position);
         Ok(())
     }
 

@@ -15,7 +15,8 @@
 //!     1088 | wake word u32, waiter flag u32 (never as a u64)  |
 //!     1152 | newest hole      a hint, lets messages be counted |
 //!     1216 | anchored         for durability, of this boot     |
-//!     1280 | flushed                                          |
+//!     1280 | flushed          position, CRC-32C               |
+//!     1344 | checkpoint count                                 |
 //!          | reserved, zero                                   |
 //!     4096 +--------------------------------------------------+
 //!          | index            capacity x (seq, position)      |
@@ -83,8 +84,10 @@ pub const WAITER_FLAG: u64 = 1092;
 pub const NEWEST_HOLE: u64 = 1152;
 /// The position of the checkpoint that is known to be on the medium; 0 while none is.
 pub const ANCHORED: u64 = 1216;
-/// The position of the newest frame that is known to be on the medium; 0 while none is.
+/// The newest frame that is known to be on the medium: `position, CRC-32C of it`.
 pub const FLUSHED: u64 = 1280;
+/// How often a checkpoint has been stored since the last recovery, begun ones included.
+pub const CHECKPOINT_COUNT: u64 = 1344;
 
 /// What a deletion stores in `DELETED`. No accident that flips a few bits turns 0 into it.
 pub const DELETED_MARK: u64 = u64::from_le_bytes(*b"deleted!");
@@ -154,7 +157,8 @@ const _: () = {
     assert!(SEQ_FLOOR == GENERATION + LINE && WAKE_WORD == SEQ_FLOOR + LINE);
     assert!(WAITER_FLAG == WAKE_WORD + 4 && WAITER_FLAG + 4 <= NEWEST_HOLE);
     assert!(NEWEST_HOLE == WAKE_WORD + LINE && ANCHORED == NEWEST_HOLE + LINE);
-    assert!(FLUSHED == ANCHORED + LINE && FLUSHED + WORD <= HEADER_SIZE);
+    assert!(FLUSHED == ANCHORED + LINE && CHECKPOINT_COUNT == FLUSHED + LINE);
+    assert!(CHECKPOINT_COUNT + WORD <= HEADER_SIZE);
     assert!(FRAME_HEADER_SIZE.is_multiple_of(WORD));
     assert!(FRAME_SEQ == FRAME_POSITION + WORD && FRAME_TIME == FRAME_SEQ + WORD);
     assert!(FRAME_TAGS_LEN == FRAME_TIME + WORD && FRAME_DATA_LEN == FRAME_TAGS_LEN + 4);

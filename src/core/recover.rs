@@ -21,8 +21,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::{FrameHeader, pair};
 use super::header::Control;
 use super::layout::{
-    ANCHORED, BOOT, FLUSHED, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT, LAST, NEWEST_HOLE,
-    OLDEST, SEQ_FLOOR, WORD,
+    ANCHORED, BOOT, CHECKPOINT_COUNT, FLUSHED, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT,
+    LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR, WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -383,7 +383,7 @@ impl<M: Memory> Pool<M> {
         };
         checkpoint.store(&self.memory, slot);
         // What was known to be on the medium was known in another boot.
-        for offset in [ANCHORED, FLUSHED] {
+        for offset in [ANCHORED, FLUSHED, FLUSHED + WORD, CHECKPOINT_COUNT] {
             self.memory.store(offset / WORD, 0, Relaxed);
         }
         self.rebuild_hints(&control)?;

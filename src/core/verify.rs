@@ -7,8 +7,8 @@ use super::error::{Error, ErrorKind, Result};
 use super::frame::FrameHeader;
 use super::header::Control;
 use super::layout::{
-    ANCHORED, BOOT, CHECKPOINTS, DELETED, FLUSHED, GENERATION, HEADER_SIZE, IMMUTABLE_SIZE, INTENT,
-    LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR, WAKE_WORD, WORD,
+    ANCHORED, BOOT, CHECKPOINT_COUNT, CHECKPOINTS, DELETED, FLUSHED, GENERATION, HEADER_SIZE,
+    IMMUTABLE_SIZE, INTENT, LAST, NEWEST_HOLE, OLDEST, SEQ_FLOOR, WAKE_WORD, WORD,
 };
 use super::memory::Memory;
 use super::pool::Pool;
@@ -172,6 +172,8 @@ impl<M: Memory> Pool<M> {
             NEWEST_HOLE,
             ANCHORED,
             FLUSHED,
+            FLUSHED + WORD,
+            CHECKPOINT_COUNT,
         ];
         let used: Vec<u64> = [&single[..], &checkpoint(a), &checkpoint(b)].concat();
         for offset in (IMMUTABLE_SIZE..HEADER_SIZE).step_by(WORD as usize) {

@@ -339,6 +339,8 @@ fn a_check_tells_of_reserved_bytes_that_are_not_zero() {
             NEWEST_HOLE,
             ANCHORED,
             FLUSHED,
+            FLUSHED + 8,
+            CHECKPOINT_COUNT,
         ],
         &CHECKPOINTS.map(|at| [at, at + 8, at + 16]).concat(),
     ]
