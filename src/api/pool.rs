@@ -280,7 +280,7 @@ impl Pool {
     /// `Usage` for an empty batch, for one of more than [`max_batch_bytes`](Pool::max_batch_bytes), and after a
     /// `fork`; `Busy` if the writer lock was not had in time; `Permission` on a handle that may only read;
     /// `NotFound` once the pool was deleted; `Corrupt` if its file is damaged; `Io` if the system fails. An `Io` error
-    /// of a flush carries the seq: that message is visible, but not durable.
+    /// of a flush carries the seq: that message is visible, but not durable. One without a seq appended nothing.
     pub fn append_batch(&self, batch: &Batch, durability: Durability) -> Result<Receipt> {
         self.append_when(batch, When::Now(now_nanos), durability)
     }
