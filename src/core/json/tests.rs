@@ -452,3 +452,12 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
         }),
     ]
 }
+
+#[test]
+fn brackets_that_are_closed_nest_nothing() {
+    let closed = "[],{},\"[{\",[{}],".repeat(200);
+    let nested = |depth| format!("[{closed}{}{}]", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(too_deep_at(nested(MAX_DEPTH - 1).as_bytes()), None);
+    let place = 1 + closed.len() + MAX_DEPTH - 1;
+    assert_eq!(too_deep_at(nested(MAX_DEPTH).as_bytes()), Some(place));
+}
