@@ -7,6 +7,7 @@ mod damage;
 mod deletion;
 mod flushing;
 mod losses;
+mod medium;
 mod reading;
 mod recovery;
 mod salvage;

@@ -1,65 +1,7 @@
 //! What is on the medium after a flush, and by what a recovery finds it.
 
+use super::medium::{Act, Medium};
 use super::*;
-
-/// Memory before a medium, which has what was synced. Others may get in during a sync.
-struct Medium {
-    memory: HeapMemory,
-    medium: HeapMemory,
-    /// The words of each sync.
-    syncs: RefCell<Vec<Range<u64>>>,
-    is_broken: Cell<bool>,
-    /// What others do during the sync after so many.
-    meanwhile: RefCell<Option<(usize, Act)>>,
-}
-
-type Act = Box<dyn FnOnce(&Medium)>;
-
-impl Memory for &Medium {
-    fn words(&self) -> u64 {
-        self.memory.words()
-    }
-
-    fn load(&self, word: u64, order: Ordering) -> u64 {
-        self.memory.load(word, order)
-    }
-
-    fn store(&self, word: u64, value: u64, order: Ordering) {
-        self.memory.store(word, value, order);
-    }
-
-    fn fence(&self, order: Ordering) {
-        self.memory.fence(order);
-    }
-
-    fn persist(&self, words: Range<u64>) -> Result<()> {
-        if self.is_broken.get() {
-            return Err(Error::new(ErrorKind::Io, "the medium is broken"));
-        }
-        for word in words.clone() {
-            let value = self.memory.load(word, Relaxed);
-            self.medium.store(word, value, Relaxed);
-        }
-        self.syncs.borrow_mut().push(words);
-        let meanwhile = self.meanwhile.take();
-        match meanwhile {
-            Some((0, act)) => act(self),
-            Some((after, act)) => {
-                self.meanwhile.replace(Some((after - 1, act)));
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn check(&self, _now: Option<u64>) -> Result<()> {
-        Ok(())
-    }
-
-    fn poisoned(&self) -> bool {
-        false
-    }
-}
 
 const HEADER_WORDS: Range<u64> = 0..HEADER_SIZE / WORD;
 
@@ -68,18 +10,8 @@ impl Medium {
     fn with_pool() -> (Medium, Header) {
         let pool = pool_with(Some(0));
         let bytes = pool.memory().to_bytes();
-        let medium = Medium {
-            memory: HeapMemory::from_bytes(&bytes),
-            medium: HeapMemory::from_bytes(&bytes),
-            syncs: RefCell::default(),
-            is_broken: Cell::new(false),
-            meanwhile: RefCell::default(),
-        };
+        let medium = Medium::holding(&bytes);
         (medium, *pool.header())
-    }
-
-    fn take_syncs(&self) -> Vec<Range<u64>> {
-        self.syncs.take()
     }
 
     fn word(&self, offset: u64) -> u64 {

@@ -1,6 +1,7 @@
 //! What is left after a crash of the system, and what becomes of it.
 
 use super::contested::{Contested, append_beside};
+use super::medium::Medium;
 use super::*;
 
 #[cfg_attr(miri, ignore = "takes Miri minutes")]
@@ -214,74 +215,13 @@ fn a_recovery_believes_an_index_slot_that_is_plausible_and_no_other() {
     assert_eq!(floor_with(12, 12 + 64, end + 65 * 48), 10);
 }
 
-/// Memory that loses power: only what was persisted is left then.
-struct Durable {
-    memory: HeapMemory,
-    medium: HeapMemory,
-    persisted: Cell<u64>,
-    /// What the medium had each time that something had been persisted.
-    media: RefCell<Vec<Vec<u8>>>,
-    keeps_media: bool,
-}
-
-impl Durable {
-    fn new(bytes: &[u8]) -> Durable {
-        Durable {
-            memory: HeapMemory::from_bytes(bytes),
-            medium: HeapMemory::from_bytes(bytes),
-            persisted: Cell::new(0),
-            media: RefCell::default(),
-            keeps_media: false,
-        }
-    }
-}
-
-impl Memory for Durable {
-    fn words(&self) -> u64 {
-        self.memory.words()
-    }
-
-    fn load(&self, word: u64, order: Ordering) -> u64 {
-        self.memory.load(word, order)
-    }
-
-    fn store(&self, word: u64, value: u64, order: Ordering) {
-        self.memory.store(word, value, order);
-    }
-
-    fn fence(&self, order: Ordering) {
-        self.memory.fence(order);
-    }
-
-    fn persist(&self, words: Range<u64>) -> Result<()> {
-        self.persisted
-            .set(self.persisted.get() + (words.end - words.start));
-        for word in words {
-            let value = self.memory.load(word, Relaxed);
-            self.medium.store(word, value, Relaxed);
-        }
-        if self.keeps_media {
-            self.media.borrow_mut().push(self.medium.to_bytes());
-        }
-        Ok(())
-    }
-
-    fn check(&self, _now: Option<u64>) -> Result<()> {
-        Ok(())
-    }
-
-    fn poisoned(&self) -> bool {
-        false
-    }
-}
-
 #[cfg_attr(miri, ignore = "takes Miri minutes")]
 #[test]
 fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
     let whole = pool_with(Some(64));
     let bytes = whole.memory().to_bytes();
-    let memory = Durable::new(&bytes);
-    let pool = Pool::attach(memory, *whole.header());
+    let medium = Medium::holding(&bytes);
+    let pool = Pool::attach(&medium, *whole.header());
     let lock = HeapLock::default();
     let mut seq = 0;
     for round in 0..120 {
@@ -293,9 +233,10 @@ fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
             pool.append(&lock, &NoBell, LockWait::Forever, entry, when)
                 .unwrap();
         }
-        pool.memory.persisted.set(0);
+        medium.take_syncs();
         pool.flush(&lock, LockWait::Forever).unwrap();
-        let persisted = pool.memory.persisted.get() * WORD;
+        let syncs = medium.take_syncs().into_iter();
+        let persisted = WORD * syncs.map(|words| words.end - words.start).sum::<u64>();
         // The header, twice, and what is new since the anchor: no more than a lap of that.
         let ring = pool.geometry().ring_size;
         let most = ring / 4 + ([1, 3, 0, 7, 80][round % 5] + 1) * 1056;
@@ -303,14 +244,9 @@ fn what_was_flushed_survives_the_loss_of_all_that_was_not_synced() {
             persisted <= 2 * HEADER_SIZE + most.min(ring),
             "{persisted} in round {round}"
         );
-        pool.memory.persisted.set(0);
         pool.flush(&lock, LockWait::Forever).unwrap();
-        assert_eq!(
-            pool.memory.persisted.get(),
-            0,
-            "synced what is on the medium"
-        );
-        let left = open(HeapMemory::from_bytes(&pool.memory.medium.to_bytes()), 8).unwrap();
+        assert_eq!(medium.take_syncs(), [], "synced what is on the medium");
+        let left = open(HeapMemory::from_bytes(&medium.medium.to_bytes()), 8).unwrap();
         let (oldest, newest) = left.bounds().unwrap().unwrap();
         assert_eq!(newest.seq, seq, "round {round}");
         let (first, _) = pool.bounds().unwrap().unwrap();
@@ -455,12 +391,12 @@ fn no_checkpoint_on_the_medium_is_beyond_what_a_recovery_kept() {
     let kept = frame_of(&pool, 4).position;
     pool.memory().store(LAST / WORD, kept, Relaxed);
     let bytes = pool.memory().to_bytes();
-    let memory = Durable::new(&bytes);
+    let medium = Medium::holding(&bytes);
     let lock = HeapLock::default();
     let recovery = Recovery::Write(&lock, LockWait::Forever);
-    let pool = Pool::open(memory, MIN_FILE_SIZE, 8, recovery).unwrap();
+    let pool = Pool::open(&medium, MIN_FILE_SIZE, 8, recovery).unwrap();
     assert_eq!(pool.newest().unwrap().position, kept);
-    let found = Checkpoint::load_all(&pool.memory.medium);
+    let found = Checkpoint::load_all(&medium.medium);
     assert_eq!(
         found.map(|found| found.map(|found| found.position)),
         [Some(kept); 2]
@@ -486,20 +422,18 @@ fn a_recovery_that_is_cut_off_leaves_what_it_went_by() {
         let (anchor, _) = Checkpoint::newest(pool.memory());
         let kept = frame_of(&pool, newest - 2);
         pool.memory().store(LAST / WORD, 0, Relaxed);
-        let memory = Durable {
-            keeps_media: true,
-            ..Durable::new(&pool.memory().to_bytes())
-        };
+        let medium = Medium::holding(&pool.memory().to_bytes());
+        medium.media.replace(Some(Vec::new()));
         let lock = HeapLock::default();
         let pool = Pool::open(
-            memory,
+            &medium,
             MIN_FILE_SIZE,
             8,
             Recovery::Write(&lock, LockWait::Forever),
         );
         let pool = pool.unwrap();
         assert_eq!(pool.newest().unwrap(), kept);
-        let media = pool.memory.media.borrow();
+        let media = medium.media.take().unwrap();
         assert!(media.len() > 1);
         // What is about to be erased is noted first.
         let noted = HeapMemory::from_bytes(&media[0]).load(SEQ_FLOOR / WORD, Relaxed);
