@@ -243,13 +243,13 @@ fn the_last_messages_of_a_pool_whose_seqs_go_down_are_found_or_not() {
         append_at(&pool, &[(seq, 1000)]).unwrap();
     }
     // The seqs at which a bisection of what is before 64 looks, but for 61, which is the sixth from the end.
-    for (seq, place) in [(62, 2), (63, 3)] {
-        let misplaced = FrameHeader {
-            seq,
-            ..frame_of(&pool, place)
-        };
-        forge(&pool, &misplaced);
-        pool.store_hint(seq, misplaced.position);
+    let misplaced = [(62, 2), (63, 3)].map(|(seq, place)| FrameHeader {
+        seq,
+        ..frame_of(&pool, place)
+    });
+    for header in misplaced {
+        forge(&pool, &header);
+        pool.store_hint(header.seq, header.position);
     }
     let cursor = Cursor::last_messages(&pool, 6).unwrap();
     assert!(cursor.next_seq() <= 64);
