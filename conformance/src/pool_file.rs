@@ -525,6 +525,6 @@ mod tests {
         assert_eq!(HEADER["immutable_crc"], (504, 8));
         assert_eq!(FRAME["frame_header_crc"], (40, 4));
         // The immutable part, the control words, and all that is reserved under one name.
-        assert_eq!(HEADER.len(), 10 + 12 + 1);
+        assert_eq!(HEADER.len(), 10 + 15 + 1);
     }
 }
