@@ -70,7 +70,7 @@ fn a_crash_at_any_moment_leaves_what_was_promised() {
     let effort = match full {
         true => Effort {
             stride: 1,
-            moments: 20_000,
+            moments: 5_000,
             complete: 12,
             samples: 2,
         },
