@@ -27,6 +27,13 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    fn of(frame: &FrameHeader) -> Checkpoint {
+        Checkpoint {
+            position: frame.position,
+            seq: frame.seq,
+        }
+    }
+
     /// Stores this into one of the two slots. A slot that is torn by power loss fails its CRC, and the other stands.
     pub(super) fn store(self, memory: &impl Memory, slot: usize) {
         let word = CHECKPOINTS[slot] / WORD;
@@ -124,10 +131,7 @@ impl<M: Memory> Pool<M> {
     pub fn vouch_for_draft(&self) -> Result<()> {
         let newest = self.newest()?;
         let (found, slot) = Checkpoint::newest(&self.memory);
-        let checkpoint = Checkpoint {
-            position: newest.position,
-            seq: newest.seq,
-        };
+        let checkpoint = Checkpoint::of(&newest);
         if found != Some(checkpoint) {
             checkpoint.store(&self.memory, slot);
         }
@@ -218,11 +222,7 @@ impl<M: Memory> Pool<M> {
     fn store_checkpoint(&self, frame: &FrameHeader, now: &Vouched) {
         let count = now.count.wrapping_add(1);
         self.memory.store(CHECKPOINT_COUNT / WORD, count, Relaxed);
-        let checkpoint = Checkpoint {
-            position: frame.position,
-            seq: frame.seq,
-        };
-        checkpoint.store(&self.memory, now.free_slot());
+        Checkpoint::of(frame).store(&self.memory, now.free_slot());
     }
 
     /// The checkpoint at this position is on the medium, and all frames up to its own. The caller holds the lock.
