@@ -553,6 +553,7 @@ const STORERS: &[(&str, &str)] = &[
     ("core/memory.rs", "states the contract"),
     ("core/pool.rs", "a new pool, and the mark of a deleted one"),
     ("core/recover.rs", "what a crash left, under the lock"),
+    ("core/summed.rs", "a word and its CRC, under the lock"),
 ];
 
 fn stores_are_listed(source: &Source) -> Vec<String> {

@@ -13,7 +13,8 @@ use super::layout::{
     ANCHORED, CHECKPOINT_COUNT, CHECKPOINTS, FLUSHED, HEADER_SIZE, LAST, OLDEST, WORD,
 };
 use super::memory::{LockWait, Memory, WriterLock};
-use super::pool::{Pool, corrupt};
+use super::pool::Pool;
+use super::summed;
 
 const HEADER: Range<u64> = 0..HEADER_SIZE / WORD;
 
@@ -121,10 +122,6 @@ impl Vouched {
     }
 }
 
-fn position_crc(position: u64) -> u32 {
-    crc32c::crc32c(&position.to_le_bytes())
-}
-
 impl<M: Memory> Pool<M> {
     /// Stores a checkpoint of the newest frame in a pool that nobody else knows of yet. Whoever gives it its name has
     /// made all of it durable by then.
@@ -157,7 +154,7 @@ impl<M: Memory> Pool<M> {
         wait: LockWait,
     ) -> Result<()> {
         while self.flushed() < newest.position {
-            self.check_last(newest.position)?;
+            self.check_last(self.memory.load(LAST / WORD, Relaxed), newest.position)?;
             let seen = Vouched::load(&self.memory);
             let in_doubt = seen.in_doubt(newest.position);
             match in_doubt {
@@ -179,22 +176,12 @@ impl<M: Memory> Pool<M> {
         Ok(())
     }
 
-    /// `last` stays where it was seen, or goes on. Else the file was replaced or cut, and a flush would have no end.
-    fn check_last(&self, seen: u64) -> Result<()> {
-        self.check_poison()?;
-        match self.memory.load(LAST / WORD, Relaxed) < seen {
-            true => Err(corrupt("the control word `last` went back", LAST)),
-            false => Ok(()),
-        }
-    }
-
     /// Up to where frames are known to be on the medium.
     fn flushed(&self) -> u64 {
-        let [flushed, crc] = [0, 1].map(|i| self.memory.load(FLUSHED / WORD + i, Relaxed));
-        let is_sound = pair(position_crc(flushed), 0) == crc;
-        match is_sound && flushed <= self.memory.load(LAST / WORD, Relaxed) {
+        let flushed = summed::load(&self.memory, FLUSHED);
+        match flushed <= self.memory.load(LAST / WORD, Relaxed) {
             true => flushed,
-            // Damage, or words that were seen while they were stored or out of order.
+            // Damage, or words that were seen out of order.
             false => 0,
         }
     }
@@ -233,9 +220,7 @@ impl<M: Memory> Pool<M> {
 
     fn raise_flushed(&self, position: u64) {
         if self.flushed() < position {
-            let crc = pair(position_crc(position), 0);
-            self.memory.store(FLUSHED / WORD, position, Relaxed);
-            self.memory.store(FLUSHED / WORD + 1, crc, Relaxed);
+            summed::store(&self.memory, FLUSHED, position);
         }
     }
 

@@ -3,9 +3,8 @@
 use super::error::{Error, ErrorKind, Result};
 use super::frame::FrameHeader;
 use super::index::{Found, Key};
-use super::layout::LAST;
 use super::memory::Memory;
-use super::pool::{Pool, corrupt};
+use super::pool::Pool;
 use super::read::Frame;
 
 /// After so many restarts at the oldest frame, each overtaken again, a lapped reader goes on at the newest.
@@ -185,10 +184,7 @@ impl Cursor {
     }
 
     fn empty<M: Memory>(&self, pool: &Pool<M>, last: u64) -> Result<Step> {
-        pool.check_poison()?;
-        if last < self.seen {
-            return Err(corrupt("the control word `last` went back", LAST));
-        }
+        pool.check_last(last, self.seen)?;
         Ok(Step::Empty)
     }
 

@@ -17,7 +17,7 @@
 //!
 //! # Reading order
 //!
-//! [`layout`], [`geometry`], [`frame`], [`header`] say what the bytes are. [`memory`] is the contract with the
+//! [`layout`], [`geometry`], [`frame`], [`header`] and `summed` say what the bytes are. [`memory`] is the contract with the
 //! platform. [`plan`] and [`append`] write, [`read`] and [`cursor`] read, [`index`] finds, [`wait`] sleeps.
 //! [`checkpoint`] makes durable, [`recover`] rebuilds, [`verify`] judges, [`salvage`]
 //! saves what can be saved, put together from `piece`s, by `guess` also without a header. [`pool`] ties them together.
@@ -45,6 +45,7 @@ pub mod pool;
 pub mod read;
 pub mod recover;
 pub mod salvage;
+mod summed;
 pub mod verify;
 pub mod wait;
 

@@ -192,6 +192,15 @@ impl<M: Memory> Pool<M> {
         }
     }
 
+    /// `last` stays where it was seen, or goes on. Else the file was replaced or cut, and no wait for more has an end.
+    pub(super) fn check_last(&self, last: u64, seen: u64) -> Result<()> {
+        self.check_poison()?;
+        match last < seen {
+            true => Err(corrupt("the control word `last` went back", LAST)),
+            false => Ok(()),
+        }
+    }
+
     /// The control words, consistent for a reader.
     pub(super) fn control(&self) -> Result<Control> {
         let control = match self.frozen_view() {

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::checkpoint::Checkpoint;
 use super::error::{Error, ErrorKind, Result};
-use super::frame::{FrameHeader, pair};
+use super::frame::FrameHeader;
 use super::header::Control;
 use super::layout::{
     ANCHORED, BOOT, CHECKPOINT_COUNT, FLUSHED, FRAME_HEADER_SIZE, GENERATION, HEADER_SIZE, INTENT,
@@ -27,6 +27,7 @@ use super::layout::{
 use super::memory::Memory;
 use super::pool::Pool;
 use super::read::Frame;
+use super::summed;
 
 /// The farthest that an index slot may be ahead of the newest frame and still count as evidence of its seq: more
 /// than can be written between two write-backs of the page cache. Beyond it, the slot is noise.
@@ -167,12 +168,7 @@ impl<M: Memory> Pool<M> {
 
     /// The highest seq that a recovery found evidence of; 0 if none.
     pub(super) fn seq_floor(&self) -> u64 {
-        let [seq, crc] = [0, 1].map(|i| self.memory.load_exclusive(SEQ_FLOOR / WORD + i));
-        if pair(crc32c::crc32c(&seq.to_le_bytes()), 0) == crc {
-            seq
-        } else {
-            0
-        }
+        summed::load(&self.memory, SEQ_FLOOR)
     }
 
     /// Looks at every word of the ring.
@@ -339,13 +335,7 @@ impl<M: Memory> Pool<M> {
     }
 
     pub(super) fn store_seq_floor(&self, seq: u64) {
-        let word = SEQ_FLOOR / WORD;
-        self.memory.store(word, seq, Relaxed);
-        self.memory.store(
-            word + 1,
-            pair(crc32c::crc32c(&seq.to_le_bytes()), 0),
-            Relaxed,
-        );
+        summed::store(&self.memory, SEQ_FLOOR, seq);
     }
 
     /// Takes away the positions of frames beyond `end`, so that no later recovery mistakes them for newer ones.
