@@ -114,7 +114,7 @@ impl Cursor {
             let Found::Frame(start) = pool.find(Key::Seq(first))? else {
                 return Ok(Cursor::behind(&newest));
             };
-            match pool.count_messages(&start, &newest)? {
+            match pool.messages_from(&start, &newest)? {
                 // Lapped while counting: what was counted is gone.
                 None => {}
                 Some(messages) if messages >= count || first == 1 => {
@@ -287,18 +287,12 @@ impl<M: Memory> Pool<M> {
     }
 
     /// What is retained, all of it at one moment; `None` for an empty pool. [INFO-12]
-    ///
-    /// Where nothing is missing between the messages their number is a matter of subtraction; else they are counted.
     pub fn extent(&self) -> Result<Option<Extent>> {
         loop {
             let Some((oldest, newest)) = self.bounds()? else {
                 return Ok(None);
             };
-            let messages = match self.newest_hole() <= oldest.position {
-                true => Some(newest.seq - oldest.seq + 1),
-                false => self.count_messages(&oldest, &newest)?,
-            };
-            if let Some(messages) = messages {
+            if let Some(messages) = self.messages_from(&oldest, &newest)? {
                 return Ok(Some(Extent {
                     oldest,
                     newest,
@@ -328,6 +322,15 @@ impl<M: Memory> Pool<M> {
     }
 
     /// How many messages there are from `start` to `newest`; `None` if a writer got there first.
+    ///
+    /// Where nothing is missing between them their number is a matter of subtraction; else they are counted.
+    fn messages_from(&self, start: &FrameHeader, newest: &FrameHeader) -> Result<Option<u64>> {
+        match self.newest_hole() <= start.position {
+            true => Ok(Some(newest.seq.saturating_sub(start.seq) + 1)),
+            false => self.count_messages(start, newest),
+        }
+    }
+
     fn count_messages(&self, start: &FrameHeader, newest: &FrameHeader) -> Result<Option<u64>> {
         let mut count = 1;
         let mut at = *start;
