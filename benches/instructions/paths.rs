@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use plasmite::{
     Batch, Client, CreateOptions, Durability, Message, Next, Pool, PoolRef, Start, Tags,
-    TailOptions,
+    TailOptions, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ pub(crate) struct HotPath {
 }
 
 /// All of them.
-pub(crate) const PATHS: [HotPath; 6] = [
+pub(crate) const PATHS: [HotPath; 7] = [
     HotPath {
         name: "append, JSON already checked",
         run: append,
@@ -52,6 +52,10 @@ pub(crate) const PATHS: [HotPath; 6] = [
     HotPath {
         name: "fetch by seq",
         run: fetch,
+    },
+    HotPath {
+        name: "search by time",
+        run: search,
     },
     HotPath {
         name: "JSON text into a batch",
@@ -174,6 +178,28 @@ fn fetch(bench: &Bench) -> Result<()> {
         (newest + 1 - MESSAGES..=newest).try_for_each(|seq| {
             black_box(bench.pool.get(seq)?);
             Ok(())
+        })
+    })
+}
+
+/// Opens a tail at the time of each message, and reads that message.
+fn search(bench: &Bench) -> Result<()> {
+    bench.append_all(&bench.batches(1)?)?;
+    let newest = bench.pool.bounds()?.newest.unwrap_or(0);
+    let seqs = newest + 1 - MESSAGES..=newest;
+    let times = seqs.map(|seq| Ok(bench.pool.get(seq)?.time()));
+    let times: Vec<Timestamp> = times.collect::<Result<_>>()?;
+    let mut message = Message::default();
+    measured(|| {
+        times.iter().try_for_each(|&time| {
+            let mut tail = bench.pool.tail(TailOptions {
+                start: Start::Time(time),
+                ..TailOptions::default()
+            })?;
+            match tail.read(&mut message)? {
+                Next::Message if message.time() == time => Ok(()),
+                other => Err(format!("expected the message of {time}, got {other:?}").into()),
+            }
         })
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! A hint is never trusted: what it points at is validated like any read, and a miss falls back to the search.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::Result;
@@ -59,7 +60,8 @@ impl<M: Memory> Pool<M> {
         loop {
             let control = self.control()?;
             if let Key::Seq(seq) = key
-                && let Some(header) = self.follow_hint(seq, &control)
+                && let Some(header) =
+                    self.follow_hint(seq, control.oldest..control.last + 1, control.last)
             {
                 return Ok(Found::Frame(header));
             }
@@ -69,19 +71,20 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    fn follow_hint(&self, seq: u64, control: &Control) -> Option<FrameHeader> {
+    /// The frame of this seq, if its slot names a place among `positions` where it is.
+    fn follow_hint(&self, seq: u64, positions: Range<u64>, last: u64) -> Option<FrameHeader> {
         let word = self.geometry().slot_word(seq)?;
         let [hinted, position] = [word, word + 1].map(|word| self.memory.load(word, Relaxed));
-        if hinted != seq || !(control.oldest..=control.last).contains(&position) {
+        if hinted != seq || !positions.contains(&position) {
             return None;
         }
-        self.read_header(position, control.last)
+        self.read_header(position, last)
             .ok()
             .flatten()
             .filter(|header| header.seq == seq)
     }
 
-    /// Bisects by position; `None` if the ground moved and the search has to begin again.
+    /// Bisects; `None` if the ground moved and the search has to begin again.
     fn bisect(&self, key: Key, control: &Control) -> Result<Option<Found>> {
         let Some(newest) = self.read_header(control.last, control.last)? else {
             return Ok(None);
@@ -103,19 +106,33 @@ impl<M: Memory> Pool<M> {
         if key.is_before(&oldest) {
             return Ok(Some(Found::Frame(oldest)));
         }
-        let low = self.narrow(key, oldest, control.last);
+        let low = self.narrow(key, oldest, &newest);
         self.walk(key, low, control.last)
     }
 
-    /// A frame before `key`, close to it. `low` is before the key, the frame at `last` is not.
-    fn narrow(&self, key: Key, mut low: FrameHeader, last: u64) -> FrameHeader {
-        let mut high = last;
-        while high - low.position > WALK {
-            let middle = low.position + (high - low.position) / 2 / WORD * WORD;
-            match self.resync(middle..high, last) {
+    /// A frame before `key`, close to it. `low` is before the key, `newest` is not.
+    ///
+    /// Halfway is by seq where the index knows that frame, and else by position, from where a frame has to be looked for:
+    /// the longer the messages, the longer that takes.
+    fn narrow(&self, key: Key, mut low: FrameHeader, newest: &FrameHeader) -> FrameHeader {
+        let last = newest.position;
+        // All frames from this position on, and from this seq on, are at or after the key.
+        let mut high = (last, newest.seq);
+        while high.0.saturating_sub(low.end()) > WALK {
+            let halfway = low.seq.midpoint(high.1);
+            if let Some(frame) = self.follow_hint(halfway, low.end()..high.0, last) {
+                match key.is_before(&frame) {
+                    true => high = (frame.position, frame.seq),
+                    false => low = frame,
+                }
+                continue;
+            }
+            let middle = low.end().midpoint(high.0) / WORD * WORD;
+            match self.resync(middle..high.0, last) {
                 Some(frame) if !key.is_before(&frame) => low = frame,
-                // Nothing between the middle and `high` but what is at or after the key.
-                _ => high = middle,
+                // Nothing between the middle and that frame, or `high`.
+                Some(frame) => high = (middle, frame.seq),
+                None => high.0 = middle,
             }
         }
         low
