@@ -301,6 +301,25 @@ mod tests {
         assert_eq!(slots, [0, 1, 0, 1]);
     }
 
+    /// Whoever comes second, or has less to vouch for, leaves what another flush has stored: its slot may be on its way to
+    /// the medium.
+    #[test]
+    fn a_checkpoint_is_stored_only_over_one_that_is_no_longer_needed() {
+        let at = |position| Checkpoint { position, seq: 1 };
+        let vouched = |newest: Option<u64>, anchor: Option<u64>| Vouched {
+            newest: (newest.map(at), 0),
+            anchor: anchor.map(|position| (at(position), 1)),
+            count: 0,
+        };
+        let may_be_at = |vouched: Vouched| [8, 16, 24].map(|position| vouched.is_behind(position));
+        assert_eq!(may_be_at(vouched(None, None)), [true; 3]);
+        assert_eq!(may_be_at(vouched(Some(16), None)), [false; 3]);
+        for anchor in [8, 16] {
+            let vouched = vouched(Some(16), Some(anchor));
+            assert_eq!(may_be_at(vouched), [false, false, true]);
+        }
+    }
+
     #[test]
     fn a_torn_slot_leaves_the_other() {
         let memory = HeapMemory::new(4096);
