@@ -191,6 +191,7 @@ impl<M: Memory> Pool<M> {
     fn verify_frames(&self, control: &Control, report: &mut Report) -> Result<()> {
         let mut frame = Frame::default();
         let mut walk = Walk::default();
+        let mut newest_hole = None;
         let mut position = control.oldest;
         while position <= control.last {
             match self.read_frame(position, control.last, &mut frame) {
@@ -199,6 +200,7 @@ impl<M: Memory> Pool<M> {
                         continue;
                     };
                     self.judge(&mut walk, header, &frame, report);
+                    newest_hole = header.hole.then_some(*header).or(newest_hole);
                     position = header.end();
                 }
                 // Overwritten while we were looking: it is nobody's concern any more.
@@ -225,6 +227,17 @@ impl<M: Memory> Pool<M> {
                     position = next.map_or(end, |next| next.position);
                 }
             }
+        }
+        // Asked last: a writer stores the word before a frame that it has to name can be read.
+        if let Some(header) = newest_hole.filter(|hole| self.newest_hole() < hole.position) {
+            report.note(Issue {
+                offset: Some(NEWEST_HOLE),
+                ..self.issue_at(
+                    IssueCode::Control,
+                    "the control word `newest_hole` is below a frame before which seqs are missing, so messages are counted wrongly",
+                    &header,
+                )
+            });
         }
         Ok(())
     }

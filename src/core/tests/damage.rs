@@ -140,6 +140,9 @@ fn a_frame_that_does_not_follow_the_one_before_is_told_to_who_checks_and_who_rea
     let at_end = Cursor::newest(&pool).unwrap();
     fill(&pool, 1);
     let newest = frame_of(&pool, 10);
+    // One of the impostors says that seqs are missing before it.
+    pool.memory()
+        .store(NEWEST_HOLE / WORD, newest.position, Relaxed);
     for (what, header) in impostors(&newest) {
         forge(&pool, &header);
         let report = pool.verify(|| u64::MAX).unwrap();
@@ -357,6 +360,30 @@ fn a_check_tells_of_reserved_bytes_that_are_not_zero() {
         pool.memory().store(offset / WORD, 0, Relaxed);
     }
     assert_eq!(pool.verify(|| u64::MAX).unwrap().issues, []);
+}
+
+#[test]
+fn a_check_tells_of_holes_that_the_header_does_not_know_of() {
+    let pool = pool_with(None);
+    append_at(&pool, &[(1, 1000), (5, 1000), (6, 1000), (9, 1000)]).unwrap();
+    let newest_hole = frame_of(&pool, 9).position;
+    assert_eq!(pool.newest_hole(), newest_hole);
+    for (stored, expected) in [
+        (0, 1),
+        (newest_hole - 8, 1),
+        (newest_hole, 0),
+        (u64::MAX, 0),
+    ] {
+        pool.memory().store(NEWEST_HOLE / WORD, stored, Relaxed);
+        let report = pool.verify(|| u64::MAX).unwrap();
+        assert_eq!(report.issues.len(), expected, "{report:?}");
+        assert_eq!(report.is_corrupt(), expected == 1);
+        for issue in report.issues {
+            let found = (issue.code, issue.seq, issue.offset);
+            assert_eq!(found, (IssueCode::Control, Some(9), Some(NEWEST_HOLE)));
+        }
+        assert_eq!(report.messages, 4);
+    }
 }
 
 #[test]
