@@ -27,6 +27,7 @@ use super::memory::{Bell, LockWait, Memory, WriterLock};
 use super::pool::{Pool, Recovery, delete, is_deleted};
 use super::read::Frame;
 use super::recover::Anchor;
+use super::summed;
 use super::verify::{IssueCode, Report};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;

@@ -210,6 +210,13 @@ fn a_word_that_is_damaged_makes_no_flush_less() {
         assert!(medium.leads_to(&pool, flushed));
         assert_eq!(medium.word(FLUSHED), pool.newest().unwrap().position);
     }
+    // Nothing is on the medium that is not there at all, whatever a word and its CRC say.
+    add(&pool, 1).unwrap();
+    medium.take_syncs();
+    summed::store(&&medium, FLUSHED, ahead + medium.word(LAST));
+    flush(&pool).unwrap();
+    assert_ne!(medium.take_syncs(), []);
+    assert_eq!(medium.word(FLUSHED), medium.word(LAST));
     // A frame that is named and is none keeps nobody from writing.
     (&medium).store(FLUSHED / WORD, medium.word(LAST) + 8, Relaxed);
     add(&pool, 100).unwrap();
@@ -260,10 +267,39 @@ fn a_flush_of_what_is_gone_ends() {
     let (medium, header) = Medium::with_pool();
     let pool = Pool::attach(&medium, header);
     add(&pool, 20).unwrap();
-    let act: Act = Box::new(|medium| {
-        let words = medium.words();
-        (0..words).for_each(|word| (&medium).store(word, 0, Relaxed));
+    let bytes = medium.memory.to_bytes();
+    for words in [0..medium.memory.words(), LAST / WORD..LAST / WORD + 1] {
+        let medium = Medium::holding(&bytes);
+        let pool = Pool::attach(&medium, header);
+        let act: Act = Box::new(move |medium| {
+            words.for_each(|word| (&medium).store(word, 0, Relaxed));
+        });
+        medium.meanwhile.replace(Some((1, act)));
+        assert_eq!(flush(&pool).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+/// Of two flushes at a time, the one that has less to vouch for leaves the checkpoint of the other.
+#[test]
+fn a_checkpoint_is_not_stored_over_a_newer_one() {
+    let (medium, header) = Medium::with_pool();
+    let pool = Pool::attach(&medium, header);
+    add(&pool, 20).unwrap();
+    flush(&pool).unwrap();
+    let (anchored, count) = (medium.word(ANCHORED), medium.word(CHECKPOINT_COUNT));
+    while medium.word(LAST) - anchored <= header.geometry.ring_size / 4 {
+        add(&pool, 1).unwrap();
+    }
+    let act: Act = Box::new(move |medium| {
+        let other = Pool::attach(medium, header);
+        add(&other, 1).unwrap();
+        let act: Act = Box::new(|medium| medium.is_broken.set(true));
+        medium.meanwhile.replace(Some((0, act)));
+        assert!(flush(&other).is_err());
+        medium.is_broken.set(false);
     });
-    medium.meanwhile.replace(Some((1, act)));
-    assert_eq!(flush(&pool).unwrap_err().kind(), ErrorKind::Corrupt);
+    medium.meanwhile.replace(Some((0, act)));
+    flush(&pool).unwrap();
+    assert_eq!(medium.word(CHECKPOINT_COUNT), count + 1);
+    assert_eq!(medium.word(ANCHORED), medium.word(LAST));
 }
