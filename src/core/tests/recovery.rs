@@ -309,6 +309,19 @@ fn a_read_only_opener_goes_over_to_what_a_writer_has_recovered() {
 }
 
 #[test]
+fn a_recovery_forgets_what_was_known_to_be_on_the_medium() {
+    const WORDS: [u64; 4] = [ANCHORED, FLUSHED, FLUSHED + WORD, CHECKPOINT_COUNT];
+    let words = |pool: &Pool<HeapMemory>| WORDS.map(|at| pool.memory().load(at / WORD, Relaxed));
+    let pool = pool_with(None);
+    for _ in 0..2 {
+        fill(&pool, 20);
+        pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
+    }
+    assert!(!words(&pool).contains(&0));
+    assert_eq!(words(&reboot(&pool, 8).unwrap()), [0; 4]);
+}
+
+#[test]
 fn a_reader_of_a_pool_that_it_cannot_repair_counts_past_holes() {
     let pool = pool_with(None);
     append_at(&pool, &[(1, 1000), (5, 1000), (6, 1000)]).unwrap();
