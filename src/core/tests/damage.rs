@@ -333,6 +333,7 @@ fn control_words_that_cannot_be_are_corrupt_to_readers_and_writers() {
 fn a_check_tells_of_reserved_bytes_that_are_not_zero() {
     let pool = pool_with(Some(0));
     fill(&pool, 3);
+    pool.flush(&HeapLock::default(), LockWait::Forever).unwrap();
     let used = [
         &[INTENT, LAST, OLDEST, DELETED, BOOT, GENERATION][..],
         &[
