@@ -4,7 +4,7 @@
 //! it promised to keep, that shows half of a batch, or that gives a number to two messages.
 //!
 //! - Death of a process: the state after every store of a run, without exception but for the longest run, `beside`, of
-//!   which some thousands of moments are tried, of either kind.
+//!   which some 1,500 moments are tried, of either kind.
 //! - Power loss: after every store and every sync of a run, on media that store 8, 512 and 4096 bytes at once. Up to 12
 //!   units in doubt, every subset of them is tried; beyond, subsets are sampled with a fixed seed.
 //! - Power loss once more while a pool that was left by one is recovered.
@@ -46,9 +46,11 @@ const ROWS: [&str; 5] = [
 /// How much is tried.
 #[derive(Clone, Copy)]
 struct Effort {
-    /// One in so many moments is tried, or one in more where a run is long.
+    /// One in so many moments is tried.
     stride: usize,
-    /// Of no run many more moments are tried.
+    /// A run of more events is long.
+    long: usize,
+    /// Of a long run about so many moments are tried.
     moments: usize,
     /// Up to so many units in doubt, every subset is tried.
     complete: usize,
@@ -59,7 +61,10 @@ struct Effort {
 impl Effort {
     fn of(self, run: &Run) -> Effort {
         Effort {
-            stride: self.stride.max(run.events.len() / self.moments),
+            stride: match run.events.len() > self.long {
+                true => run.events.len() / self.moments,
+                false => self.stride,
+            },
             ..self
         }
     }
@@ -71,12 +76,14 @@ fn a_crash_at_any_moment_leaves_what_was_promised() {
     let effort = match full {
         true => Effort {
             stride: 1,
-            moments: 5_000,
+            long: 8_000,
+            moments: 1_500,
             complete: 12,
             samples: 2,
         },
         false => Effort {
             stride: 8,
+            long: 7_200,
             moments: 900,
             complete: 4,
             samples: 1,
