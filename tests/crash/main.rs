@@ -3,8 +3,8 @@
 //! The bug that this guards against: a crash between two stores leaves a pool that reads as corrupt, that has lost what
 //! it promised to keep, that shows half of a batch, or that gives a number to two messages.
 //!
-//! - Death of a process: the state after every store of a run, without exception but for the longest run, `beside`, of
-//!   which some 1,500 moments are tried, of either kind.
+//! - Death of a process: the state after every store of a run, without exception but for long runs, `beside` and
+//!   `huge`, of which some 1,500 moments are tried, of either kind.
 //! - Power loss: after every store and every sync of a run, on media that store 8, 512 and 4096 bytes at once. Up to 12
 //!   units in doubt, every subset of them is tried; beyond, subsets are sampled with a fixed seed.
 //! - Power loss once more while a pool that was left by one is recovered.
@@ -76,7 +76,7 @@ fn a_crash_at_any_moment_leaves_what_was_promised() {
     let effort = match full {
         true => Effort {
             stride: 1,
-            long: 8_000,
+            long: 7_000,
             moments: 1_500,
             complete: 12,
             samples: 2,
