@@ -1,6 +1,7 @@
 //! The hot paths, each over the same records.
 
 use std::hint::black_box;
+use std::ops::RangeInclusive;
 
 use plasmite::{
     Batch, Client, CreateOptions, Durability, Message, Next, Pool, PoolRef, Start, Tags,
@@ -130,6 +131,12 @@ impl Bench {
         self.records.chunks(length).map(batch).collect()
     }
 
+    /// The seqs of the newest messages, one for each record.
+    fn last_seqs(&self) -> Result<RangeInclusive<u64>> {
+        let newest = self.pool.bounds()?.newest.unwrap_or(0);
+        Ok(newest + 1 - MESSAGES..=newest)
+    }
+
     fn append_all(&self, batches: &[Batch]) -> Result<()> {
         batches.iter().try_for_each(|batch| {
             self.pool.append_batch(batch, Durability::Fast)?;
@@ -173,9 +180,9 @@ fn read(bench: &Bench) -> Result<()> {
 }
 
 fn fetch(bench: &Bench) -> Result<()> {
-    let newest = bench.pool.bounds()?.newest.unwrap_or(0);
+    let seqs = bench.last_seqs()?;
     measured(|| {
-        (newest + 1 - MESSAGES..=newest).try_for_each(|seq| {
+        seqs.clone().try_for_each(|seq| {
             black_box(bench.pool.get(seq)?);
             Ok(())
         })
@@ -185,9 +192,9 @@ fn fetch(bench: &Bench) -> Result<()> {
 /// Opens a tail at the time of each message, and reads that message.
 fn search(bench: &Bench) -> Result<()> {
     bench.append_all(&bench.batches(1)?)?;
-    let newest = bench.pool.bounds()?.newest.unwrap_or(0);
-    let seqs = newest + 1 - MESSAGES..=newest;
-    let times = seqs.map(|seq| Ok(bench.pool.get(seq)?.time()));
+    let times = bench
+        .last_seqs()?
+        .map(|seq| Ok(bench.pool.get(seq)?.time()));
     let times: Vec<Timestamp> = times.collect::<Result<_>>()?;
     let mut message = Message::default();
     measured(|| {
