@@ -73,6 +73,11 @@ impl Effort {
             ..self
         }
     }
+
+    /// As many states as so many units may be in; more are not tried at one moment.
+    fn most(self) -> usize {
+        1 << self.complete
+    }
 }
 
 #[test]
@@ -239,7 +244,7 @@ struct Losses<'l> {
 impl Losses<'_> {
     fn follow(&mut self, medium: &mut Medium<'_>) {
         let promise = medium.promise();
-        medium.every(None, |image| self.lose(image, promise, &"the beginning"));
+        medium.every(None, 1, |image| self.lose(image, promise, &"the beginning"));
         while let Some(change) = medium.advance() {
             let newest = match change {
                 Change::Nothing => continue,
@@ -250,7 +255,7 @@ impl Losses<'_> {
             };
             let promise = medium.promise();
             let all = medium.unsynced() <= self.effort.complete
-                && medium.every(newest, |image| {
+                && medium.every(newest, self.effort.most(), |image| {
                     self.tally.complete += 1;
                     self.lose(image, promise, medium);
                 });
@@ -308,7 +313,7 @@ impl Losses<'_> {
             let promise = medium.promise();
             let moment = (first, &medium);
             let all = medium.unsynced() <= self.effort.complete
-                && medium.every(newest, |image| {
+                && medium.every(newest, self.effort.most(), |image| {
                     self.tally.again_complete += 1;
                     judge::power_loss(run, image, promise, &moment);
                 });

@@ -8,9 +8,6 @@ use crate::random::Random;
 use crate::recorder::Event;
 use crate::run::Run;
 
-/// So many states of one moment are tried if words have had more than two values: as many as twelve units may be in.
-const MOST: usize = 1 << 12;
-
 /// A moment in a run, and what the medium may hold just then.
 pub(crate) struct Medium<'r> {
     run: &'r Run,
@@ -147,15 +144,20 @@ impl<'r> Medium<'r> {
 
     /// Every state in which the medium may be: for each unit in doubt, but for `newest`, which has its newest value,
     /// the value that was synced and the newest; if a unit is a word, all between them as well, unless that makes more
-    /// than `MOST` states. Returns whether it was all of them.
-    pub(crate) fn every(&self, newest: Option<u64>, mut visit: impl FnMut(&[u64])) -> bool {
+    /// than `most` states. Returns whether it was all of them.
+    pub(crate) fn every(
+        &self,
+        newest: Option<u64>,
+        most: usize,
+        mut visit: impl FnMut(&[u64]),
+    ) -> bool {
         let mut choices: Vec<(u64, Vec<usize>)> = self
             .unsynced
             .iter()
             .map(|(unit, words)| (*unit, self.moments(*unit, words, newest)))
             .collect();
         let states: usize = choices.iter().map(|(_, moments)| moments.len()).product();
-        let all = states <= MOST;
+        let all = states <= most;
         if !all {
             for (_, moments) in choices.iter_mut().filter(|(_, many)| many.len() > 2) {
                 *moments = vec![0, self.at];
