@@ -25,6 +25,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// How long a writer waits for the lock unless told otherwise.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// From so many bytes on, it pays to have the pages of a batch made ready together: eight pages, on most systems.
+const MANY_PAGES: u64 = 8 * 4096;
 
 /// What an append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -315,6 +317,9 @@ impl Pool {
         let Shared {
             core, lock, bell, ..
         } = &*self.shared;
+        if durability == Durability::Flush && batch.frame_bytes() >= MANY_PAGES {
+            self.expect_stores(batch.frame_bytes());
+        }
         let appended = core
             .append(lock, bell, self.lock_wait, batch.entries(), when)
             .map_err(|error| self.named(self.noted(error)))?;
@@ -328,6 +333,16 @@ impl Pool {
             time: Timestamp::from_nanos(appended.time),
             durability,
         })
+    }
+
+    /// Whoever syncs each batch stores to pages that the last sync of a lap before has left protected: makes them ready
+    /// all at once, and while the lock is free. What is wrong with the pool, the append will tell.
+    #[cold]
+    fn expect_stores(&self, bytes: u64) {
+        let core = &self.shared.core;
+        if let Ok(words) = core.next_words(bytes) {
+            core.memory().expect_stores(words);
+        }
     }
 
     /// Makes everything that has been appended so far survive power loss.

@@ -1,5 +1,6 @@
 //! One open pool: its memory, its header, and how its control words may be believed.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -267,6 +268,15 @@ impl<M: Memory> Pool<M> {
                 return Ok(header);
             }
         }
+    }
+
+    /// The words that the next frames, of so many bytes together, go to unless another writer comes first; none behind
+    /// the ring's end.
+    pub fn next_words(&self, bytes: u64) -> Result<Range<u64>> {
+        let g = self.geometry();
+        let first = g.word_at(self.newest()?.end());
+        let ring_end = g.ring_word() + g.ring_words();
+        Ok(first..ring_end.min(first + bytes / WORD))
     }
 }
 

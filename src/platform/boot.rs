@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 
 use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
@@ -24,7 +25,7 @@ pub fn boot_word(file: &File) -> Result<Option<u64>> {
         return Ok(None);
     };
     let file = sys::found(file).map_err(cannot_inspect)?.identity;
-    Ok(Some(hash(&boot_id, file.device, file.inode)))
+    Ok(Some(hash(boot_id, file.device, file.inode)))
 }
 
 /// The name of the file's file system if its bytes may be those of another machine: memory shared through it is not
@@ -56,11 +57,16 @@ fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     })
 }
 
-fn boot_id() -> io::Result<Option<String>> {
-    let id = sys::boot_id()?;
+/// The id of the boot that this process lives in, which it asks for once.
+fn boot_id() -> io::Result<Option<&'static str>> {
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(Some(known));
+    }
+    let id = sys::boot_id()?.map(|id| id.trim().to_owned());
     Ok(id
-        .map(|id| id.trim().to_owned())
-        .filter(|id| !id.is_empty()))
+        .filter(|id| !id.is_empty())
+        .map(|id| KNOWN.get_or_init(|| id).as_str()))
 }
 
 #[cfg(test)]

@@ -152,6 +152,14 @@ impl MappedFile {
         found
     }
 
+    /// Has the system make these words ready to be stored to, as it else does page by page, each at its first store.
+    /// Where it cannot, or does not know how, the stores are as they would have been.
+    pub fn expect_stores(&self, words: Range<u64>) {
+        let count = words.end.saturating_sub(words.start) as usize;
+        self.run(words.start, count);
+        sys::populate(&self.shared.map, words.start as usize * WORD, count * WORD);
+    }
+
     /// Waits until every writer has to look at the file again. The caller has held the writers' lock since `locked`, and
     /// what a writer saw before then is good for [`CHECK_INTERVAL`].
     pub(super) fn outlast_answers(locked: Instant) {

@@ -40,6 +40,30 @@ fn what_a_batch_reclaims_ends_at_the_first_frame_that_stays() {
     );
 }
 
+/// Guards against pages made ready that nobody stores to, and those missed that somebody does.
+#[test]
+fn the_next_words_are_where_a_batch_goes() {
+    let pool = pool_with(None);
+    let ring =
+        pool.geometry().ring_word()..pool.geometry().ring_word() + pool.geometry().ring_words();
+    let (mut ended, mut begun) = (0, 0);
+    for round in 0..2000 {
+        let data = "7".repeat(1 + round * 37 % 300);
+        let bytes = Entry::new(b"", data.as_bytes()).frame_size();
+        let words = pool.next_words(bytes).unwrap();
+        append(&pool, &[&data]);
+        let frame = pool.newest().unwrap();
+        assert_eq!(words.start, pool.geometry().word_at(frame.position));
+        match ring.end - words.start > bytes / WORD {
+            true => assert_eq!(words.end, pool.geometry().word_at(frame.end())),
+            false => assert_eq!(words.end, ring.end),
+        }
+        ended += usize::from(words.end == ring.end);
+        begun += usize::from(words.start == ring.start);
+    }
+    assert!(ended > 3 && begun <= ended, "{ended} of them reach the end");
+}
+
 #[test]
 fn a_batch_too_large_is_refused_and_leaves_no_trace() {
     let pool = pool_with(None);

@@ -59,7 +59,7 @@ fn copies_move_bytes_of_every_length_and_fill_up_the_last_word() {
 fn every_access_out_of_bounds_panics() {
     let (_file, map) = zeros();
     let end = map.words();
-    let attempts: [&dyn Fn(); 9] = [
+    let attempts: [&dyn Fn(); 10] = [
         &|| _ = map.load(end, Ordering::Relaxed),
         &|| _ = map.load(u64::MAX, Ordering::Relaxed),
         &|| map.store(end, 0, Ordering::Relaxed),
@@ -68,6 +68,7 @@ fn every_access_out_of_bounds_panics() {
         &|| map.copy_in(end - 1, &[0; 9]),
         &|| map.copy_in(end + 1, &[]),
         &|| _ = map.persist(end - 1..end + 1),
+        &|| map.expect_stores(end - 1..end + 1),
         &|| _ = map.word32(SIZE as usize),
     ];
     for (i, attempt) in attempts.into_iter().enumerate() {
@@ -217,6 +218,20 @@ fn persist_takes_any_range_inside_the_mapping() {
     for range in [0..0, 700..701, 511..513, 0..map.words()] {
         map.persist(range).unwrap();
     }
+}
+
+#[test]
+fn words_that_are_made_ready_keep_their_values() {
+    let (file, map) = zeros();
+    map.store(3, 7, Ordering::Relaxed);
+    for words in [0..SIZE / 8, 3..4, 5..5, SIZE / 8..SIZE / 8] {
+        map.expect_stores(words);
+    }
+    assert_eq!(map.load(3, Ordering::Relaxed), 7);
+    // What is gone is nobody's fault yet.
+    file.as_file().set_len(0).unwrap();
+    map.expect_stores(0..SIZE / 8);
+    assert!(!map.poisoned());
 }
 
 #[test]

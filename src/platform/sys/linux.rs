@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicU32;
 #[cfg(not(feature = "no-wake"))]
 use std::time::Duration;
 
+use memmap2::{Advice, MmapRaw};
+
 /// The `f_type` of file systems behind which there may be another machine, from `statfs(2)` and the kernel's headers.
 /// FUSE is not among them: most of what uses it is local.
 const NETWORK: [(u32, &str); 17] = [
@@ -39,6 +41,11 @@ pub(crate) fn boot_id() -> io::Result<Option<String>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     }
+}
+
+/// Since Linux 5.14; before, it fails and nothing happens.
+pub(crate) fn populate(map: &MmapRaw, offset: usize, length: usize) {
+    let _ = map.advise_range(Advice::PopulateWrite, offset, length);
 }
 
 pub(crate) fn network_file_system(file: &File) -> io::Result<Option<&'static str>> {

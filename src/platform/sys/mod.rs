@@ -7,6 +7,7 @@
 //! | a new file | without a name, then linked | under a temporary name, then linked | as macOS | missing: as macOS |
 //! | space for it | `posix_fallocate` | `F_PREALLOCATE` | zeros are written | missing: `SetEndOfFile`, zeros |
 //! | durable | `msync`, `fsync` | `msync`, `F_FULLFSYNC` | as Linux | `FlushViewOfFile`, `FlushFileBuffers` |
+//! | pages to be stored to | `MADV_POPULATE_WRITE` | faults | faults | faults |
 //! | writers' lock | `flock` | `flock` | `flock` | `LockFileEx`, by fs2 |
 //! | sleep until woken | futex | polls | polls | polls |
 //! | a file that is cut while mapped | SIGBUS | SIGBUS | SIGBUS | missing: `EXCEPTION_IN_PAGE_ERROR` |

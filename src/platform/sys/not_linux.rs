@@ -22,3 +22,6 @@ pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
 pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     io::Read::read_exact(&mut File::open("/dev/urandom")?, bytes)
 }
+
+/// Pages are made ready one by one.
+pub(crate) fn populate(_map: &memmap2::MmapRaw, _offset: usize, _length: usize) {}

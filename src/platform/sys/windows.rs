@@ -118,3 +118,6 @@ pub(crate) fn fill_random(_bytes: &mut [u8]) -> io::Result<()> {
 pub(crate) fn catch_faults(_judge: Judge) -> io::Result<()> {
     unsupported()
 }
+
+/// Pages are made ready one by one.
+pub(crate) fn populate(_map: &memmap2::MmapRaw, _offset: usize, _length: usize) {}
