@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::copy;
 use super::os_error::os_error;
 use super::place::Place;
 use super::sigbus::Registration;
@@ -19,8 +20,6 @@ use crate::core::error::{Error, ErrorKind, Result};
 use crate::core::memory::Memory;
 
 const WORD: usize = 8;
-/// Words that one step of a bulk copy moves, enough for the loop itself to cost nothing.
-const STEP: usize = 8;
 /// How long an answer of the operating system about the file is good for, in nanoseconds.
 const CHECK_INTERVAL: u64 = 1_000_000;
 
@@ -266,35 +265,18 @@ impl Memory for MappedFile {
     #[inline]
     fn copy_out(&self, word: u64, into: &mut [u8]) {
         assert!(into.len().is_multiple_of(WORD), "a copy of whole words");
-        let mut from = self.run(word, into.len() / WORD);
-        let mut steps = into.chunks_exact_mut(STEP * WORD);
-        for step in &mut steps {
-            // SAFETY: `run` has checked all words of `into`, and `from` moves on by as many as each chunk holds.
-            from = unsafe { load_words(from, step) };
-        }
-        // SAFETY: as above, for the words that are left.
-        unsafe { load_words(from, steps.into_remainder()) };
+        let from = self.run(word, into.len() / WORD);
+        // SAFETY: `run` has checked all words of `into`.
+        unsafe { copy::load(from, into) };
     }
 
     #[inline]
     fn copy_in(&self, word: u64, from: &[u8]) {
         self.assert_writable();
-        let mut into = self.run(word, from.len().div_ceil(WORD));
-        let mut steps = from.chunks_exact(STEP * WORD);
-        for step in &mut steps {
-            // SAFETY: `run` has checked all words of `from`, the last and partial one included, and `into` moves on by
-            // as many as each chunk holds; `assert_writable` has checked that the mapping may be stored to.
-            into = unsafe { store_words(into, step) };
-        }
-        let (whole, rest) = split_last_word(steps.remainder());
-        // SAFETY: as above, for the words that are left.
-        into = unsafe { store_words(into, whole) };
-        if !rest.is_empty() {
-            let mut last = [0; WORD];
-            last[..rest.len()].copy_from_slice(rest);
-            // SAFETY: as above, for the last word.
-            unsafe { store_words(into, &last) };
-        }
+        let into = self.run(word, from.len().div_ceil(WORD));
+        // SAFETY: `run` has checked all words of `from`, the last and partial one included; `assert_writable` has checked
+        // that the mapping may be stored to.
+        unsafe { copy::store(into, from) };
     }
 
     fn persist(&self, words: Range<u64>) -> Result<()> {
@@ -366,50 +348,6 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// Loads as many words as `into` has room for, and returns where the next one is.
-///
-/// # Safety
-///
-/// The words from `from` on, as many as `into` holds, are inside one live mapping and aligned.
-#[inline]
-unsafe fn load_words(from: *mut u64, into: &mut [u8]) -> *mut u64 {
-    let mut next = from;
-    for bytes in into.chunks_exact_mut(WORD) {
-        // SAFETY: the caller vouches for as many words as there are chunks; all parties access them as atomics.
-        let value = unsafe { AtomicU64::from_ptr(next) }.load(Ordering::Relaxed);
-        // Bytes in memory order are what the file holds, whatever the byte order of the machine.
-        bytes.copy_from_slice(&value.to_ne_bytes());
-        // SAFETY: at most one past the last word that the caller vouches for.
-        next = unsafe { next.add(1) };
-    }
-    next
-}
-
-/// Stores the whole words of `from`, and returns where the next one is.
-///
-/// # Safety
-///
-/// The words from `into` on, as many as `from` holds, are inside one live, writable mapping and aligned.
-#[inline]
-unsafe fn store_words(into: *mut u64, from: &[u8]) -> *mut u64 {
-    let mut next = into;
-    for bytes in from.chunks_exact(WORD) {
-        let mut value = [0; WORD];
-        value.copy_from_slice(bytes);
-        // SAFETY: the caller vouches for as many words as there are chunks; all parties access them as atomics.
-        unsafe { AtomicU64::from_ptr(next) }.store(u64::from_ne_bytes(value), Ordering::Relaxed);
-        // SAFETY: at most one past the last word that the caller vouches for.
-        next = unsafe { next.add(1) };
-    }
-    next
-}
-
-/// Splits off the bytes that do not fill a word.
-#[inline]
-fn split_last_word(bytes: &[u8]) -> (&[u8], &[u8]) {
-    bytes.split_at(bytes.len() / WORD * WORD)
 }
 
 #[cold]

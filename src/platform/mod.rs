@@ -18,6 +18,7 @@ pub mod mapped;
 pub mod replace;
 pub mod sigbus;
 
+mod copy;
 mod os_error;
 mod place;
 mod sys;

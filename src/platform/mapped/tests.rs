@@ -39,9 +39,9 @@ fn words_are_little_endian_in_the_file() {
 #[test]
 fn copies_move_bytes_of_every_length_and_fill_up_the_last_word() {
     let (_file, map) = zeros();
-    for len in 0..300_usize {
+    for len in 0..1000_usize {
         for first in [0, 1, 7] {
-            (0..64).for_each(|word| map.store(word, u64::MAX, Ordering::Relaxed));
+            (0..140).for_each(|word| map.store(word, u64::MAX, Ordering::Relaxed));
             let bytes: Vec<u8> = (0..len).map(|i| i as u8 ^ 0x5a).collect();
             map.copy_in(first, &bytes);
 
