@@ -67,6 +67,46 @@ impl Page {
     }
 }
 
+pub(crate) mod processors {
+    //! Where this thread may run.
+
+    use std::io;
+    use std::mem::{size_of, zeroed};
+
+    /// All that it may run on now.
+    pub(crate) fn usable() -> io::Result<Vec<usize>> {
+        // SAFETY: all-zero bytes are an empty set, which is a live value of the size that is told; 0 is this thread.
+        let set: libc::cpu_set_t = unsafe {
+            let mut set = zeroed();
+            if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            set
+        };
+        let is_in = |nth: &usize| {
+            // SAFETY: the numbers are below the set's size.
+            unsafe { libc::CPU_ISSET(*nth, &set) }
+        };
+        Ok((0..libc::CPU_SETSIZE as usize).filter(is_in).collect())
+    }
+
+    /// From now on, it runs on one of these only.
+    pub(crate) fn stay_on(processors: &[usize]) -> io::Result<()> {
+        // SAFETY: as above; `usable` has told these numbers.
+        let outcome = unsafe {
+            let mut set = zeroed();
+            for nth in processors {
+                libc::CPU_SET(*nth, &mut set);
+            }
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+        };
+        match outcome {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 pub(crate) mod futex {
     //! Two system calls.
 
