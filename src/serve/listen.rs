@@ -128,10 +128,8 @@ impl Connection {
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limit);
+        // A head that does not come is told by `idle_for`, with one timer for all requests of the connection.
+        builder.http1().header_read_timeout(None);
         builder
             .http2()
             .timer(TokioTimer::new())

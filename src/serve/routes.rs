@@ -436,7 +436,12 @@ fn in_batch(place: usize, error: &Error) -> Error {
     }
 }
 
-/// Appends where the lock is free at once; otherwise, and for a flush, on a thread that may wait.
+/// How often an append that finds the lock taken lets other requests have their turn before it takes a thread to wait
+/// on. The lock is held for microseconds, less than it takes to change threads; and each thread that waits makes every
+/// release of it longer.
+const TRIES: usize = 16;
+
+/// Appends where the lock is soon free; otherwise, and for a flush, on a thread that may wait.
 async fn append_to(
     server: &Server,
     open: &Arc<OpenPool>,
@@ -444,14 +449,11 @@ async fn append_to(
     durability: Durability,
 ) -> Result<(Receipt, Batch), Refusal> {
     let (messages, bytes) = (batch.len(), batch.text_bytes());
-    let at_once = match durability {
-        Durability::Fast => match open.pool.append_batch_at_once(&batch) {
-            Err(busy) if busy.kind() == ErrorKind::Busy => None,
-            done => Some(done?),
-        },
+    let soon = match durability {
+        Durability::Fast => append_soon(&open.pool, &batch).await?,
         Durability::Flush => None,
     };
-    let (receipt, batch) = match at_once {
+    let (receipt, batch) = match soon {
         Some(receipt) => (receipt, batch),
         None => {
             let pool = open.pool.clone();
@@ -463,6 +465,17 @@ async fn append_to(
     };
     server.metrics.appended(messages, bytes);
     Ok((receipt, batch))
+}
+
+/// Appends at durability `fast`; nothing if the lock is never free when it is this request's turn.
+async fn append_soon(pool: &Pool, batch: &Batch) -> crate::Result<Option<Receipt>> {
+    for _ in 0..TRIES {
+        match pool.append_batch_at_once(batch) {
+            Err(busy) if busy.kind() == ErrorKind::Busy => tokio::task::yield_now().await,
+            done => return done.map(Some),
+        }
+    }
+    Ok(None)
 }
 
 fn durability(name: Option<&str>) -> Result<Durability, Refusal> {
