@@ -65,7 +65,7 @@ fn contend(settings: &Settings, writers: usize) -> Result<Figures> {
     create_ring(&ring)?;
     let time = Duration::from_millis(settings.amount(1000, 200));
     let (mut bare, mut product) = (Vec::new(), Vec::new());
-    for _ in 0..settings.amount(5, 1) {
+    for _ in 0..settings.amount(9, 1) {
         bare.push(turn(settings, Kind::Bare, writers, time)?);
         product.push(turn(settings, Kind::Pool, writers, time)?);
     }
