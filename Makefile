@@ -133,7 +133,7 @@ doc: ## build the documentation of the Rust API
 	$(CARGO) doc --no-deps --open --features internals
 
 deny: ## licences, bans and sources of the dependencies (needs `make setup`)
-	$(CARGO) deny check licenses bans sources
+	$(CARGO) deny --workspace check licenses bans sources
 
 # `bench-peers` starts a Redis of its own, and `instructions` needs valgrind. RUNLEVEL keeps Debian from starting a server.
 DEBIAN = redis-server valgrind
