@@ -17,12 +17,9 @@ use crate::core::memory::{LockWait, WriterLock};
 const SPINS: u32 = 50;
 /// Few appends take that long. Whoever sleeps leaves the pool to one writer at a time, to whom it costs the least.
 const FIRST_SLEEP: Duration = Duration::from_micros(100);
-/// How many times as long each sleep is as the one before. A try meets a free lock about one time in three, if the pool
-/// is never left alone: what the first three sleeps add up to is how often writers wake up.
-const LONGER: u32 = 4;
 /// Each writer that wakes up takes the processor from one that writes: of eight on two processors, too much of it if they
 /// all look once a millisecond.
-const LONGEST_SLEEP: Duration = Duration::from_micros(3200);
+const LONGEST_SLEEP: Duration = Duration::from_millis(2);
 
 /// The lock on a pool file. Threads that share one `FileLock` exclude each other, and so do all that opened the file.
 pub struct FileLock {
@@ -99,7 +96,7 @@ fn back_off(attempts: u32, remaining: Duration) {
         0 => (0..SPINS).for_each(|_| hint::spin_loop()),
         1 => thread::yield_now(),
         _ => {
-            let sleep = FIRST_SLEEP.saturating_mul(LONGER.saturating_pow(attempts - 2));
+            let sleep = FIRST_SLEEP.saturating_mul(1 << (attempts - 2).min(16));
             thread::sleep(sleep.min(LONGEST_SLEEP).min(remaining));
         }
     }
