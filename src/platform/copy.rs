@@ -51,11 +51,25 @@ pub(super) unsafe fn store(into: *mut u64, from: &[u8]) {
     // SAFETY: as above, for the words that are left.
     next = unsafe { store_words(next, whole) };
     if !rest.is_empty() {
-        let mut last = [0; WORD];
-        last[..rest.len()].copy_from_slice(rest);
         // SAFETY: as above, for the last word.
-        unsafe { store_words(next, &last) };
+        unsafe { store_word(next, last_word(from, rest)) };
     }
+}
+
+/// The word that begins with `rest`, the end of `bytes`, and goes on with zero bytes.
+///
+/// It is made in a register. A load of bytes just written one by one waits until all stores before them are done, those
+/// of the copy included.
+#[inline]
+fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    let value = match bytes.last_chunk::<WORD>() {
+        Some(last) => u64::from_le_bytes(*last) >> (8 * (WORD - rest.len())),
+        None => rest
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+    };
+    value.to_le()
 }
 
 /// # Safety
@@ -109,12 +123,21 @@ unsafe fn store_words(into: *mut u64, from: &[u8]) -> *mut u64 {
     for bytes in from.chunks_exact(WORD) {
         let mut value = [0; WORD];
         value.copy_from_slice(bytes);
-        // SAFETY: the caller vouches for as many words as there are chunks; all parties access them as atomics.
-        unsafe { AtomicU64::from_ptr(next) }.store(u64::from_ne_bytes(value), Ordering::Relaxed);
+        // SAFETY: the caller vouches for as many words as there are chunks.
+        unsafe { store_word(next, u64::from_ne_bytes(value)) };
         // SAFETY: at most one past the last word that the caller vouches for.
         next = unsafe { next.add(1) };
     }
     next
+}
+
+/// # Safety
+///
+/// The word is inside a live, writable mapping and aligned.
+#[inline]
+unsafe fn store_word(into: *mut u64, value: u64) {
+    // SAFETY: as the caller vouches; all parties access it as an atomic.
+    unsafe { AtomicU64::from_ptr(into) }.store(value, Ordering::Relaxed);
 }
 
 /// Splits off the bytes that do not fill a word.
