@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::hint;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fs2::FileExt;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::fork::fork_count;
 use crate::core::error::{Error, ErrorKind, Result};
@@ -23,7 +24,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(2);
 
 /// The lock on a pool file. Threads that share one `FileLock` exclude each other, and so do all that opened the file.
 pub struct FileLock {
-    threads: ThreadLock,
+    threads: Mutex<()>,
     file: Arc<File>,
 }
 
@@ -32,7 +33,7 @@ impl FileLock {
     /// the same open file apart.
     pub fn new(file: Arc<File>) -> FileLock {
         FileLock {
-            threads: ThreadLock::default(),
+            threads: Mutex::new(()),
             file,
         }
     }
@@ -43,7 +44,7 @@ impl WriterLock for FileLock {
 
     fn acquire(&self, wait: LockWait) -> Result<FileLockGuard<'_>> {
         let mut deadline = Deadline::new(wait);
-        let thread = self.threads.acquire(&mut deadline)?;
+        let thread = lock_threads(&self.threads, &mut deadline)?;
         lock_file(&self.file, &mut deadline)?;
         Ok(FileLockGuard {
             file: &self.file,
@@ -57,7 +58,7 @@ impl WriterLock for FileLock {
 pub struct FileLockGuard<'a> {
     file: &'a File,
     fork_count: u64,
-    _thread: ThreadGuard<'a>,
+    _thread: MutexGuard<'a, ()>,
 }
 
 impl Drop for FileLockGuard<'_> {
@@ -66,6 +67,18 @@ impl Drop for FileLockGuard<'_> {
         if self.fork_count == fork_count() {
             // Nothing can be done about a failure, which only an invalid descriptor could cause.
             let _ = FileExt::unlock(self.file);
+        }
+    }
+}
+
+fn lock_threads<'a>(threads: &'a Mutex<()>, deadline: &mut Deadline) -> Result<MutexGuard<'a, ()>> {
+    // The clock is looked at once there is something to wait for.
+    if let Some(thread) = threads.try_lock() {
+        return Ok(thread);
+    }
+    loop {
+        if let Some(thread) = threads.try_lock_for(deadline.remaining()?) {
+            return Ok(thread);
         }
     }
 }
@@ -145,64 +158,6 @@ fn busy(bound: Duration) -> Error {
     };
     Error::new(ErrorKind::Busy, message)
         .hint("try again; if it lasts, look for a writer that is stopped or stuck")
-}
-
-/// A mutex whose wait can be bounded.
-#[derive(Default)]
-struct ThreadLock {
-    state: Mutex<ThreadState>,
-    freed: Condvar,
-}
-
-#[derive(Default)]
-struct ThreadState {
-    held: bool,
-    waiting: usize,
-}
-
-struct ThreadGuard<'a>(&'a ThreadLock);
-
-impl ThreadLock {
-    fn acquire(&self, deadline: &mut Deadline) -> Result<ThreadGuard<'_>> {
-        let mut state = self.state();
-        while state.held {
-            let remaining = deadline.remaining()?;
-            state.waiting += 1;
-            state = self.wait(state, remaining);
-            state.waiting -= 1;
-        }
-        state.held = true;
-        Ok(ThreadGuard(self))
-    }
-
-    fn wait<'a>(
-        &self,
-        state: MutexGuard<'a, ThreadState>,
-        remaining: Duration,
-    ) -> MutexGuard<'a, ThreadState> {
-        match self.freed.wait_timeout(state, remaining) {
-            Ok((state, _)) => state,
-            Err(poisoned) => poisoned.into_inner().0,
-        }
-    }
-
-    /// A panic cannot leave the state half changed, so a poisoned mutex is as good as any.
-    fn state(&self) -> MutexGuard<'_, ThreadState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for ThreadGuard<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.held = false;
-        let waiting = state.waiting;
-        drop(state);
-        // A notification is a system call even if nobody waits.
-        if waiting > 0 {
-            self.0.freed.notify_one();
-        }
-    }
 }
 
 #[cfg(test)]
