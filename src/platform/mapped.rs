@@ -14,6 +14,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::copy;
 use super::os_error::os_error;
 use super::place::Place;
+use super::prefault::Prefault;
 use super::sigbus::Registration;
 use super::sys;
 use crate::core::error::{Error, ErrorKind, Result};
@@ -68,6 +69,7 @@ struct Shared {
     /// When the system was last asked about the file, by whoever held the writers' lock and by others.
     asked: AtomicU64,
     asked_unlocked: AtomicU64,
+    prefault: Prefault,
 }
 
 // SAFETY: `base` points into `shared.map`, which lives as long as any clone and may be used from any thread; the words
@@ -110,9 +112,10 @@ impl MappedFile {
             .map_err(|e| e.path(path))?;
         let base = NonNull::new(map.as_mut_ptr().cast())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a mapping begins at address zero"))?;
+        let words = map.len() / WORD;
         Ok(MappedFile {
             base,
-            words: map.len() / WORD,
+            words,
             writable,
             shared: Arc::new(Shared {
                 registration,
@@ -124,6 +127,7 @@ impl MappedFile {
                 place: OnceLock::new(),
                 asked: AtomicU64::new(0),
                 asked_unlocked: AtomicU64::new(0),
+                prefault: Prefault::new(words),
             }),
         })
     }
@@ -156,7 +160,21 @@ impl MappedFile {
     pub fn expect_stores(&self, words: Range<u64>) {
         let count = words.end.saturating_sub(words.start) as usize;
         self.run(words.start, count);
-        sys::populate(&self.shared.map, words.start as usize * WORD, count * WORD);
+        let first = words.start as usize;
+        self.make_ready(first..first + count);
+        self.shared.prefault.note(first..first + count);
+    }
+
+    /// These words are inside the mapping.
+    fn make_ready(&self, words: Range<usize>) {
+        sys::populate(&self.shared.map, words.start * WORD, words.len() * WORD);
+    }
+
+    #[cold]
+    fn enter_part(&self, word: usize, count: usize) {
+        if let Some(words) = self.shared.prefault.enter(word, count) {
+            self.make_ready(words);
+        }
     }
 
     /// Waits until every writer has to look at the file again. The caller has held the writers' lock since `locked`, and
@@ -273,7 +291,11 @@ impl Memory for MappedFile {
     #[inline]
     fn copy_in(&self, word: u64, from: &[u8]) {
         self.assert_writable();
-        let into = self.run(word, from.len().div_ceil(WORD));
+        let count = from.len().div_ceil(WORD);
+        let into = self.run(word, count);
+        if !self.shared.prefault.goes_on(word as usize, count) {
+            self.enter_part(word as usize, count);
+        }
         // SAFETY: `run` has checked all words of `from`, the last and partial one included; `assert_writable` has checked
         // that the mapping may be stored to.
         unsafe { copy::store(into, from) };
@@ -285,6 +307,7 @@ impl Memory for MappedFile {
         };
         self.run(words.start, usize::try_from(count).unwrap_or(usize::MAX));
         let (first, count) = (words.start as usize, count as usize);
+        self.shared.prefault.forget();
         self.shared
             .map
             .flush_range(first * WORD, count * WORD)

@@ -21,6 +21,7 @@ pub mod sigbus;
 mod copy;
 mod os_error;
 mod place;
+mod prefault;
 mod sys;
 
 #[cfg(feature = "serve")]

@@ -234,6 +234,37 @@ fn words_that_are_made_ready_keep_their_values() {
     assert!(!map.poisoned());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_stores_to_part_after_part_has_each_made_ready_whole() {
+    use std::os::unix::fs::FileExt;
+    const PART: usize = 64 << 10;
+    // Of holes, so that each page comes on its own.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(16 * PART as u64).unwrap();
+    let map = MappedFile::open(file.path(), Access::ReadWrite, SIZE).unwrap();
+    let pages = File::open("/proc/self/pagemap").unwrap();
+    let is_ready = |byte: usize| {
+        let mut entry = [0; 8];
+        let page = (map.base.as_ptr() as usize + byte) / 4096;
+        pages.read_exact_at(&mut entry, page as u64 * 8).unwrap();
+        u64::from_ne_bytes(entry) >> 63 == 1
+    };
+    let store_to = |part: usize| {
+        map.copy_in((part * PART / WORD) as u64, b"stored");
+        assert!(is_ready(part * PART));
+        is_ready((part + 1) * PART - 1)
+    };
+
+    assert_eq!([0, 1, 2, 3].map(store_to), [false, false, true, true]);
+    assert!(!is_ready(4 * PART));
+    map.persist(0..map.words()).unwrap();
+    assert_eq!([5, 6, 7].map(store_to), [false, false, true]);
+    let page = (8 * PART / WORD) as u64;
+    map.expect_stores(page..page + 1);
+    assert_eq!([8, 9].map(store_to), [false, true]);
+}
+
 #[test]
 fn a_clone_keeps_the_mapping_alive() {
     let (_file, map) = zeros();
