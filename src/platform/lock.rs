@@ -16,8 +16,9 @@ use crate::core::memory::{LockWait, WriterLock};
 
 /// How often a writer that waits goes round before it tries for the first time again, about as long as an append takes.
 const SPINS: u32 = 50;
-/// Few appends take that long. Whoever sleeps leaves the pool to one writer at a time, to whom it costs the least.
-const FIRST_SLEEP: Duration = Duration::from_micros(100);
+/// Few appends take that long. Whoever sleeps leaves the pool to one writer at a time, to whom it costs the least: the
+/// next one finds nothing of what it needs in its processor's caches, which is some 30 appends lost.
+const FIRST_SLEEP: Duration = Duration::from_micros(400);
 /// Each writer that wakes up takes the processor from one that writes: of eight on two processors, too much of it if they
 /// all look once a millisecond.
 const LONGEST_SLEEP: Duration = Duration::from_millis(2);
