@@ -179,29 +179,30 @@ impl<M: Memory> Pool<M> {
     /// Stores one frame, first in state Writing, and returns its header CRC.
     fn store_frame(&self, header: &FrameHeader, entry: &Entry<'_>) -> u32 {
         let encoded = header.encode();
-        let places: [u64; HEADER_WORDS] = self.geometry().words_at(header.position);
+        let g = self.geometry();
+        let run = g.run_at(header.position);
+        let places: [u64; HEADER_WORDS] = g.words_from(run.0);
         for (place, word) in places.into_iter().zip(encoded.words) {
             self.memory.store(place, word, Relaxed);
         }
-        let tags_at = header.position + FRAME_HEADER_SIZE;
-        self.copy_in(tags_at, entry.tags);
-        self.copy_in(tags_at + padded(entry.tags.len() as u64), entry.data);
+        let tags = g.run_after(run, FRAME_HEADER_SIZE);
+        self.copy_in(tags, entry.tags);
+        let data = g.run_after(tags, padded(entry.tags.len() as u64));
+        self.copy_in(data, entry.data);
         self.memory
             .store(places[STATE_WORD as usize], encoded.committed, Relaxed);
         encoded.crc
     }
 
     /// Copies a section in, in two pieces where it wraps around the ring's end.
-    fn copy_in(&self, position: u64, bytes: &[u8]) {
+    fn copy_in(&self, (word, to_wrap): (u64, u64), bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        let g = self.geometry();
-        let (word, to_wrap) = g.run_at(position);
         let (first, rest) = bytes.split_at(to_wrap.min(bytes.len() as u64) as usize);
         self.memory.copy_in(word, first);
         if !rest.is_empty() {
-            self.memory.copy_in(g.ring_word(), rest);
+            self.memory.copy_in(self.geometry().ring_word(), rest);
         }
     }
 

@@ -93,7 +93,12 @@ impl Geometry {
     ///
     /// A position is divided by the ring's size only once, which takes as long as to copy some of them.
     pub fn words_at<const N: usize>(&self, position: u64) -> [u64; N] {
-        let mut next = self.word_at(position);
+        self.words_from(self.word_at(position))
+    }
+
+    /// The words from one of the ring on.
+    pub fn words_from<const N: usize>(&self, word: u64) -> [u64; N] {
+        let mut next = word;
         [(); N].map(|()| {
             let word = next;
             next = self.word_after(word);
@@ -123,6 +128,17 @@ impl Geometry {
     pub fn run_at(&self, position: u64) -> (u64, u64) {
         let offset = position % self.ring_size;
         (self.ring_word() + offset / WORD, self.ring_size - offset)
+    }
+
+    /// The place `bytes`, whole words and less than the ring holds, after one that [`run_at`](Geometry::run_at) tells.
+    pub fn run_after(&self, (word, to_wrap): (u64, u64), bytes: u64) -> (u64, u64) {
+        match to_wrap.checked_sub(bytes) {
+            Some(rest) if rest > 0 => (word + bytes / WORD, rest),
+            _ => {
+                let offset = bytes - to_wrap;
+                (self.ring_word() + offset / WORD, self.ring_size - offset)
+            }
+        }
     }
 
     /// The first word of the index slot for `seq`, if there is an index.
@@ -208,6 +224,11 @@ mod tests {
         );
         let (word, to_wrap) = g.run_at(6 * g.ring_size - 8);
         assert_eq!((word, to_wrap), (8191, 8));
+        for ahead in [0, 8, 40, 48, 56] {
+            let before = g.run_at(6 * g.ring_size - 48);
+            let after = g.run_at(6 * g.ring_size - 48 + ahead);
+            assert_eq!(g.run_after(before, ahead), after);
+        }
         let around = g.words_at(6 * g.ring_size - 16);
         assert_eq!(around, [8190, 8191, 532, 533]);
         let can_be = |position| g.is_position(position);

@@ -70,11 +70,13 @@ impl<M: Memory> Pool<M> {
     /// `last` is a position that was seen published: nothing beyond that frame is looked at.
     pub(super) fn read_frame(&self, position: u64, last: u64, frame: &mut Frame) -> Result<bool> {
         frame.header = None;
-        let Some((header, crc)) = self.decode_shared(position, last)? else {
+        let g = self.geometry();
+        let run = g.run_at(position);
+        let Some((header, crc)) = self.decode_shared(position, run, last)? else {
             return Ok(false);
         };
         let payload = frame.make_room(header.payload_size() as usize);
-        self.copy_out(position + FRAME_HEADER_SIZE, payload);
+        self.copy_out(g.run_after(run, FRAME_HEADER_SIZE), payload);
         if !self.is_intact(position)? {
             return Ok(false);
         }
@@ -92,7 +94,8 @@ impl<M: Memory> Pool<M> {
     pub(super) fn payload_matches(&self, header: &FrameHeader, frame: &mut Frame) -> bool {
         let size = header.payload_size() as usize;
         let payload = frame.make_room(size);
-        self.copy_out(header.position + FRAME_HEADER_SIZE, payload);
+        let run = self.geometry().run_at(header.position + FRAME_HEADER_SIZE);
+        self.copy_out(run, payload);
         let matches = crc32c::crc32c(payload) == header.payload_crc;
         (frame.header, frame.crc) = (matches.then_some(*header), header.crc());
         matches
@@ -100,7 +103,7 @@ impl<M: Memory> Pool<M> {
 
     /// The header at `position`; `None` if a writer has begun to overwrite it.
     pub(super) fn read_header(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
-        match self.decode_shared(position, last)? {
+        match self.decode_shared(position, self.geometry().run_at(position), last)? {
             Some((header, _)) if self.is_intact(position)? => {
                 self.check_poison()?;
                 Ok(Some(header))
@@ -109,10 +112,15 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// Decodes the header at `position` and bounds its length by the ring's size and by what is committed, so that
+    /// Decodes the header at `position`, where `run` is, and bounds its length by the ring's size and by what is committed, so that
     /// the length may be used. What it says still has to be re-validated.
-    fn decode_shared(&self, position: u64, last: u64) -> Result<Option<(FrameHeader, u32)>> {
-        match FrameHeader::decode_with_crc(&self.header_words(position), position) {
+    fn decode_shared(
+        &self,
+        position: u64,
+        run: (u64, u64),
+        last: u64,
+    ) -> Result<Option<(FrameHeader, u32)>> {
+        match FrameHeader::decode_with_crc(&self.header_words(run.0), position) {
             Ok((header, crc)) if self.is_bounded(&header, last) => Ok(Some((header, crc))),
             found => {
                 if !self.is_intact(position)? {
@@ -149,7 +157,7 @@ impl<M: Memory> Pool<M> {
             // Almost every word fails this, so the header is not even loaded.
             if self.memory.load(word, Relaxed) == at
                 && self.has_mark(at)
-                && let Ok(header) = FrameHeader::decode(&self.header_words(at), at)
+                && let Ok(header) = FrameHeader::decode(&self.header_words(word), at)
                 && self.is_bounded(&header, last)
             {
                 return Some(header);
@@ -169,19 +177,17 @@ impl<M: Memory> Pool<M> {
     }
 
     /// The words of a header as they are just now, whatever they are.
-    fn header_words(&self, position: u64) -> [u64; HEADER_WORDS] {
-        let places: [u64; HEADER_WORDS] = self.geometry().words_at(position);
+    fn header_words(&self, word: u64) -> [u64; HEADER_WORDS] {
+        let places: [u64; HEADER_WORDS] = self.geometry().words_from(word);
         places.map(|word| self.memory.load(word, Relaxed))
     }
 
-    /// Copies out of the ring, in two pieces where the frame wraps around its end.
-    fn copy_out(&self, position: u64, into: &mut [u8]) {
-        let g = self.geometry();
-        let (word, to_wrap) = g.run_at(position);
+    /// Copies out of the ring, in two pieces where what is copied wraps around its end.
+    fn copy_out(&self, (word, to_wrap): (u64, u64), into: &mut [u8]) {
         let (first, rest) = into.split_at_mut(to_wrap.min(into.len() as u64) as usize);
         self.memory.copy_out(word, first);
         if !rest.is_empty() {
-            self.memory.copy_out(g.ring_word(), rest);
+            self.memory.copy_out(self.geometry().ring_word(), rest);
         }
     }
 
