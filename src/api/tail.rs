@@ -147,6 +147,8 @@ pub struct Tail {
     /// Where the tail ends, once that is settled: behind this seq, for this reason.
     bound: Option<(u64, EndReason)>,
     outcome: Option<Outcome>,
+    /// A message has come since the last sleep.
+    heard: bool,
 }
 
 /// How a tail came to its end. Every later read says the same.
@@ -183,6 +185,7 @@ impl Tail {
             stride: u32::MAX,
             delivered: 0,
             outcome: None,
+            heard: false,
             pool,
             options,
         })
@@ -274,6 +277,7 @@ impl Tail {
             }
             match self.cursor.next(&self.pool.shared.core, into.frame_mut())? {
                 Step::Message => {
+                    self.heard = true;
                     if let Some(next) = self.take(into) {
                         return Ok(next);
                     }
@@ -363,7 +367,10 @@ impl Tail {
         }
         let clock = now_nanos();
         core.check_deleted()?;
-        core.memory().check_unlocked(clock)?;
+        // Whoever wrote what was just read has looked at the file; a crowd of readers, all just woken, need not. [UNLINK-3]
+        if !std::mem::take(&mut self.heard) {
+            core.memory().check_unlocked(clock)?;
+        }
         let mut bound = LONGEST_SLEEP;
         if let Some(until) = self.options.until {
             let left = until.as_nanos().saturating_sub(clock);

@@ -291,3 +291,28 @@ fn a_tail_is_cancelled_from_another_thread() {
         );
     }
 }
+
+/// UNLINK-3, UNLINK-4: also a tail that has just had a message finds out that the file is gone, waiting or polling.
+#[test]
+fn a_tail_that_has_just_had_a_message_notices_that_its_file_is_gone() {
+    let in_a_while = || Instant::now() + Duration::from_secs(20);
+    for at_once in [true, false] {
+        let fixture = fixture();
+        let pool = fixture.pool();
+        let mut tail = pool.tail(TailOptions::default()).unwrap();
+        let mut message = Message::default();
+        append(&pool, "1");
+        let found = tail.read_before(in_a_while(), &mut message).unwrap();
+        assert_eq!(found, Next::Message);
+        std::fs::remove_file(pool.path()).unwrap();
+        let end = in_a_while();
+        let noticed = loop {
+            let deadline = if at_once { Instant::now() } else { end };
+            match tail.read_before(deadline, &mut message) {
+                Ok(Next::Idle) if Instant::now() < end => {}
+                other => break other,
+            }
+        };
+        assert_eq!(kind_of(noticed), ErrorKind::NotFound);
+    }
+}
