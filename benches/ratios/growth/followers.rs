@@ -20,7 +20,7 @@ pub(super) fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     let mut bests = Vec::new();
     for &count in counts {
         // Fewer hand-offs to more followers: each of these takes longer, and varies less.
-        let hand_offs = (2000 / count).clamp(20, 400) as u32;
+        let hand_offs = (10_000 / count).clamp(20, 400) as u32;
         bests.push(wake::last_of(settings, count as u32, hand_offs)?);
     }
     add(
