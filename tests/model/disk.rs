@@ -1,6 +1,6 @@
 //! What a disk may hold after a loss of power.
 
-use plasmite::core::layout::BOOT;
+use plasmite::core::layout::{ANCHORED, BOOT};
 
 use crate::reference::Ring;
 
@@ -18,6 +18,11 @@ impl Disk<'_> {
     pub(crate) fn torn<'f>(flushed: &'f [u8], now: &'f [u8], is_newer: &[bool]) -> Disk<'f> {
         assert_eq!(flushed.len(), now.len());
         let mut found = flushed.to_vec();
+        // A writer that moves the anchor syncs the header before it takes the place of the old one. [FLUSH-7]
+        let anchored = ANCHORED as usize..ANCHORED as usize + 8;
+        if flushed[anchored.clone()] != now[anchored] {
+            found[..PAGE].copy_from_slice(&now[..PAGE]);
+        }
         let pages = found.chunks_mut(PAGE).zip(now.chunks(PAGE));
         for ((page, newer), _) in pages.zip(is_newer).filter(|(_, is_newer)| **is_newer) {
             page.copy_from_slice(newer);
