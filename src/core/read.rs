@@ -112,8 +112,8 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// Decodes the header at `position`, where `run` is, and bounds its length by the ring's size and by what is committed, so that
-    /// the length may be used. What it says still has to be re-validated.
+    /// Decodes the header at `position`, where `run` is, and bounds its length by the ring's size and by what is
+    /// committed, so that the length may be used. What it says still has to be re-validated.
     fn decode_shared(
         &self,
         position: u64,
