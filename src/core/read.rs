@@ -72,7 +72,7 @@ impl<M: Memory> Pool<M> {
         frame.header = None;
         let g = self.geometry();
         let run = g.run_at(position);
-        let Some((header, crc)) = self.decode_shared(position, run, last)? else {
+        let Some((header, crc)) = self.decode_shared(position, run.0, last)? else {
             return Ok(false);
         };
         let payload = frame.make_room(header.payload_size() as usize);
@@ -103,7 +103,7 @@ impl<M: Memory> Pool<M> {
 
     /// The header at `position`; `None` if a writer has begun to overwrite it.
     pub(super) fn read_header(&self, position: u64, last: u64) -> Result<Option<FrameHeader>> {
-        match self.decode_shared(position, self.geometry().run_at(position), last)? {
+        match self.decode_shared(position, self.geometry().word_at(position), last)? {
             Some((header, _)) if self.is_intact(position)? => {
                 self.check_poison()?;
                 Ok(Some(header))
@@ -112,15 +112,15 @@ impl<M: Memory> Pool<M> {
         }
     }
 
-    /// Decodes the header at `position`, where `run` is, and bounds its length by the ring's size and by what is
+    /// Decodes the header at `position`, which begins at `word`, and bounds its length by the ring's size and by what is
     /// committed, so that the length may be used. What it says still has to be re-validated.
     fn decode_shared(
         &self,
         position: u64,
-        run: (u64, u64),
+        word: u64,
         last: u64,
     ) -> Result<Option<(FrameHeader, u32)>> {
-        match FrameHeader::decode_with_crc(&self.header_words(run.0), position) {
+        match FrameHeader::decode_with_crc(&self.header_words(word), position) {
             Ok((header, crc)) if self.is_bounded(&header, last) => Ok(Some((header, crc))),
             found => {
                 if !self.is_intact(position)? {
